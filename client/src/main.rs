@@ -1,0 +1,2 @@
+//! conclave.
+fn main() {}

@@ -1,0 +1,2 @@
+//! conclaved.
+fn main() {}
