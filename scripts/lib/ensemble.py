@@ -22,7 +22,7 @@ from case import REPO, Failed, missing
 
 READY_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 20.0
-LOG_TAIL_LINES = 25
+LOG_TAIL_LINES = 12
 # Below the range from which the system takes the ports of outgoing connections, so that a member
 # that is down finds its port free when it comes back.
 PORTS = range(12000, 30000)
