@@ -46,6 +46,19 @@ def write_all(port, operations):
     return count
 
 
+def write_singly(port, operations):
+    """Runs operations one by one, each a txn of its own; each must succeed. Returns how many there were."""
+    wire = Wire(port)
+    count = 0
+    for opcode, body in operations:
+        err = wire.call(opcode, body).err
+        if err != OK:
+            raise Failed(f"write {count} was refused with {err}")
+        count += 1
+    wire.close()
+    return count
+
+
 def creates(root, count, data):
     """Yields the creations of `count` znodes below `root`, a thousand to a folder; `data(i)` fills them."""
     yield CREATE, create_body(root, b"")
