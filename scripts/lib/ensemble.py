@@ -19,6 +19,7 @@ import tempfile
 import time
 
 from case import REPO, Failed, missing
+from links import Links
 
 READY_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 20.0
@@ -154,15 +155,17 @@ class Member:
 
 
 class Ensemble:
-    """All members, started on entering the block unless `start=False`."""
+    """All members, started on entering the block; with `cuttable` their links to each other can be cut."""
 
-    def __init__(self, count, kind="conclave", config=None, start=True):
+    def __init__(self, count, kind="conclave", config=None, cuttable=False):
         self.kind = kind
         self.config = dict(config or {})
         self.dir = tempfile.mkdtemp(prefix="conclave-outside-")
-        ports = free_ports(3 * count)
+        # All at once, for a port is only taken when its member starts. Two forwarders per link.
+        ports = free_ports(3 * count + 2 * count * count)
+        self.link_ports = ports[3 * count:]
         self.members = [Member(self, i + 1, ports[3 * i:3 * i + 3]) for i in range(count)]
-        self.start_on_enter = start
+        self.links = Links() if cuttable else None
         for member in self.members:
             self._write_config(member)
         if kind == "conclave":
@@ -180,11 +183,21 @@ class Ensemble:
         keys.update(self.config)
         lines = [f"{key}={value}" for key, value in keys.items()]
         if len(self.members) > 1:
-            lines += [f"server.{m.id}=127.0.0.1:{m.peer_port}:{m.election_port}" for m in self.members]
+            lines += [self._server_line(member, other) for other in self.members]
         with open(member.config_path, "w") as config:
             config.write("\n".join(lines) + "\n")
         with open(os.path.join(member.data_dir, "myid"), "w") as myid:
             myid.write(f"{member.id}\n")
+
+    def _server_line(self, member, other):
+        """Returns the line by which `member` knows `other`: by its ports, or by those of the link to it."""
+        ports = [other.peer_port, other.election_port]
+        if self.links and other is not member:
+            for index, real in enumerate(ports):
+                forwarder = self.link_ports.pop()
+                self.links.add((member.id, other.id), forwarder, real)
+                ports[index] = forwarder
+        return f"server.{other.id}=127.0.0.1:{ports[0]}:{ports[1]}"
 
     def command(self, member):
         """Returns the command line that runs `member`."""
@@ -195,9 +208,10 @@ class Ensemble:
                 "org.apache.zookeeper.server.quorum.QuorumPeerMain", member.config_path]
 
     def __enter__(self):
-        if self.start_on_enter:
-            for member in self.members:
-                member.start()
+        if self.links:
+            self.links.start()
+        for member in self.members:
+            member.start()
         return self
 
     def __exit__(self, kind, _value, _traceback):
@@ -206,6 +220,8 @@ class Ensemble:
             if member.is_running():
                 # Nothing is asked of the data any more, so no time is given to a tidy end.
                 member.kill()
+        if self.links:
+            self.links.end()
         if kind is None:
             shutil.rmtree(self.dir, ignore_errors=True)
             return
