@@ -1,6 +1,9 @@
 //! What the service tells about a znode besides its data.
 
-use crate::zxid::Zxid;
+use crate::{
+    jute::{DecodeError, Reader, Write},
+    zxid::Zxid,
+};
 
 /// The eleven fields of a znode's Stat, in wire order (68 bytes).
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
@@ -27,4 +30,42 @@ pub struct Stat {
     pub num_children: i32,
     /// Zxid of the txn that last added or removed a child.
     pub pzxid: Zxid,
+}
+
+impl Stat {
+    /// Reads a stat.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError::Short`].
+    pub fn decode(reader: &mut Reader) -> Result<Self, DecodeError> {
+        Ok(Self {
+            czxid: Zxid::from_wire(reader.i64()?),
+            mzxid: Zxid::from_wire(reader.i64()?),
+            ctime_ms: reader.i64()?,
+            mtime_ms: reader.i64()?,
+            version: reader.i32()?,
+            cversion: reader.i32()?,
+            aversion: reader.i32()?,
+            ephemeral_owner: reader.i64()?,
+            data_length: reader.i32()?,
+            num_children: reader.i32()?,
+            pzxid: Zxid::from_wire(reader.i64()?),
+        })
+    }
+
+    /// Appends the stat.
+    pub fn encode(&self, out: &mut impl Write) {
+        out.put_i64(self.czxid.to_wire());
+        out.put_i64(self.mzxid.to_wire());
+        out.put_i64(self.ctime_ms);
+        out.put_i64(self.mtime_ms);
+        out.put_i32(self.version);
+        out.put_i32(self.cversion);
+        out.put_i32(self.aversion);
+        out.put_i64(self.ephemeral_owner);
+        out.put_i32(self.data_length);
+        out.put_i32(self.num_children);
+        out.put_i64(self.pzxid.to_wire());
+    }
 }

@@ -1,6 +1,8 @@
 //! The resolved, idempotent changes that are logged and broadcast. The byte layout is in
 //! `snapshots/FORMAT.md`; a change of it needs a new version there.
 
+mod codec;
+
 use alloc::{string::String, vec::Vec};
 
 use bytes::Bytes;

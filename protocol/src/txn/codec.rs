@@ -1,0 +1,219 @@
+//! Bytes of a txn, version 1, big-endian: version (1), origin server (1), origin number (8), session
+//! (8), xid (4), time in ms (8), then the change: its kind (1) and fields. Strings and buffers are
+//! as in the client protocol.
+
+use alloc::{string::String, vec::Vec};
+
+use bytes::Bytes;
+
+use super::{Change, CreateChange, Origin, Owner, Txn};
+use crate::{
+    acl::Acl,
+    code::ErrorCode,
+    ids::{Password, ServerId, SessionId, Xid},
+    jute::{DecodeError, Reader, Write},
+    request::{decode_acl, encode_acl},
+};
+
+const VERSION: u8 = 1;
+
+impl Txn {
+    /// Appends the txn.
+    pub fn encode(&self, out: &mut impl Write) {
+        out.put_u8(VERSION);
+        out.put_u8(self.origin.server.0);
+        out.put_u64(self.origin.seq);
+        out.put_i64(self.session.0);
+        out.put_i32(self.xid.0);
+        out.put_i64(self.time_ms);
+        self.change.encode(out);
+    }
+
+    /// Reads a txn.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError`] for another version, an unknown kind, or bytes that do not end with it.
+    pub fn decode(bytes: Bytes) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(bytes);
+        let version = reader.u8()?;
+        if version != VERSION {
+            return Err(DecodeError::Kind { what: "version of a txn", got: version.into() });
+        }
+        let txn = Self {
+            origin: Origin { server: ServerId(reader.u8()?), seq: reader.u64()? },
+            session: SessionId(reader.i64()?),
+            xid: Xid(reader.i32()?),
+            time_ms: reader.i64()?,
+            change: Change::decode(&mut reader, Depth::Outer)?,
+        };
+        match reader.remaining() {
+            0 => Ok(txn),
+            rest => Err(DecodeError::Length { got: rest as i64, max: 0 }),
+        }
+    }
+}
+
+/// A multi holds no multi, so decoding never recurses further.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Depth {
+    Outer,
+    InMulti,
+}
+
+impl Change {
+    fn encode(&self, out: &mut impl Write) {
+        match self {
+            Self::Error(code) => {
+                out.put_u8(0);
+                out.put_i32(code.to_wire());
+            }
+            Self::MultiError { failed_op, code } => {
+                out.put_u8(1);
+                out.put_u32(*failed_op);
+                out.put_i32(code.to_wire());
+            }
+            Self::CreateSession { timeout_ms, password } => {
+                out.put_u8(2);
+                out.put_u32(*timeout_ms);
+                out.put_slice(&password.0);
+            }
+            Self::AttachSession { timeout_ms } => {
+                out.put_u8(3);
+                out.put_u32(*timeout_ms);
+            }
+            Self::CloseSession => out.put_u8(4),
+            Self::Create(create) => {
+                out.put_u8(5);
+                create.encode(out);
+            }
+            Self::Delete { path } => {
+                out.put_u8(6);
+                out.put_buffer(Some(path.as_bytes()));
+            }
+            Self::SetData { path, data, version } => {
+                out.put_u8(7);
+                out.put_buffer(Some(path.as_bytes()));
+                out.put_buffer(data.as_deref());
+                out.put_i32(*version);
+            }
+            Self::SetAcl { path, acl, aversion } => {
+                out.put_u8(8);
+                out.put_buffer(Some(path.as_bytes()));
+                encode_acl(Some(acl), out);
+                out.put_i32(*aversion);
+            }
+            Self::Check { path } => {
+                out.put_u8(9);
+                out.put_buffer(Some(path.as_bytes()));
+            }
+            Self::Multi(changes) => {
+                out.put_u8(10);
+                out.put_vector(Some(changes), |out, change| change.encode(out));
+            }
+        }
+    }
+
+    fn decode(reader: &mut Reader, depth: Depth) -> Result<Self, DecodeError> {
+        Ok(match reader.u8()? {
+            0 => Self::Error(decode_code(reader)?),
+            1 => Self::MultiError { failed_op: reader.u32()?, code: decode_code(reader)? },
+            2 => {
+                let timeout_ms = reader.u32()?;
+                let bytes = reader.take(16)?;
+                let password = Password(bytes[..].try_into().expect("sixteen bytes were taken"));
+                Self::CreateSession { timeout_ms, password }
+            }
+            3 => Self::AttachSession { timeout_ms: reader.u32()? },
+            4 => Self::CloseSession,
+            5 => Self::Create(CreateChange::decode(reader)?),
+            6 => Self::Delete { path: decode_path(reader)? },
+            7 => Self::SetData {
+                path: decode_path(reader)?,
+                data: reader.buffer()?,
+                version: reader.i32()?,
+            },
+            8 => Self::SetAcl {
+                path: decode_path(reader)?,
+                acl: decode_list(reader)?,
+                aversion: reader.i32()?,
+            },
+            9 => Self::Check { path: decode_path(reader)? },
+            10 if depth == Depth::Outer => Self::Multi(
+                reader
+                    .vector(1, |reader| Self::decode(reader, Depth::InMulti))?
+                    .unwrap_or_default(),
+            ),
+            got => return Err(DecodeError::Kind { what: "change", got: got.into() }),
+        })
+    }
+}
+
+impl CreateChange {
+    fn encode(&self, out: &mut impl Write) {
+        out.put_buffer(Some(self.path.as_bytes()));
+        out.put_buffer(self.data.as_deref());
+        encode_acl(Some(&self.acl), out);
+        self.owner.encode(out);
+        out.put_i32(self.parent_created);
+    }
+
+    fn decode(reader: &mut Reader) -> Result<Self, DecodeError> {
+        Ok(Self {
+            path: decode_path(reader)?,
+            data: reader.buffer()?,
+            acl: decode_list(reader)?,
+            owner: Owner::decode(reader)?,
+            parent_created: reader.i32()?,
+        })
+    }
+}
+
+impl Owner {
+    /// Appends the owner: its kind (1), then session or milliseconds (8) where there is one.
+    pub fn encode(self, out: &mut impl Write) {
+        match self {
+            Self::Persistent => out.put_u8(0),
+            Self::Ephemeral(session) => {
+                out.put_u8(1);
+                out.put_i64(session.0);
+            }
+            Self::Container => out.put_u8(2),
+            Self::Ttl(ttl_ms) => {
+                out.put_u8(3);
+                out.put_u64(ttl_ms);
+            }
+        }
+    }
+
+    /// Reads an owner.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError`] for an unknown kind or a record that ends early.
+    pub fn decode(reader: &mut Reader) -> Result<Self, DecodeError> {
+        Ok(match reader.u8()? {
+            0 => Self::Persistent,
+            1 => Self::Ephemeral(SessionId(reader.i64()?)),
+            2 => Self::Container,
+            3 => Self::Ttl(reader.u64()?),
+            got => return Err(DecodeError::Kind { what: "owner", got: got.into() }),
+        })
+    }
+}
+
+fn decode_code(reader: &mut Reader) -> Result<ErrorCode, DecodeError> {
+    let got = reader.i32()?;
+    ErrorCode::from_wire(got).ok_or(DecodeError::Kind { what: "error code", got: got.into() })
+}
+
+fn decode_path(reader: &mut Reader) -> Result<String, DecodeError> {
+    let bytes = reader.buffer()?.unwrap_or_default();
+    let text = core::str::from_utf8(&bytes)
+        .map_err(|_| DecodeError::Kind { what: "text of a txn", got: 0 })?;
+    Ok(text.into())
+}
+
+fn decode_list(reader: &mut Reader) -> Result<Vec<Acl>, DecodeError> {
+    Ok(decode_acl(reader)?.unwrap_or_default())
+}
