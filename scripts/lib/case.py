@@ -68,10 +68,15 @@ def _end(signum, _frame):
     raise SystemExit(128 + signum)
 
 
-def run(test, arguments):
-    """Runs `test(arguments)`, prints its verdict and exits with 0 or 1."""
+def end_on_signals():
+    """Makes SIGTERM and SIGHUP unwind the stack instead of ending the process at once."""
     signal.signal(signal.SIGTERM, _end)
     signal.signal(signal.SIGHUP, _end)
+
+
+def run(test, arguments):
+    """Runs `test(arguments)`, prints its verdict and exits with 0 or 1."""
+    end_on_signals()
     name = os.path.relpath(os.path.realpath(sys.argv[0]), REPO)
     print(f"{name} against {arguments.kind}", flush=True)
     started = time.monotonic()
