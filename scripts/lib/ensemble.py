@@ -67,6 +67,7 @@ class Member:
         self.config_path = os.path.join(self.dir, "zoo.cfg")
         self.log_path = os.path.join(self.dir, "log.txt")
         self.process = None
+        self.told_to_end = False
         os.makedirs(self.data_dir)
 
     @property
@@ -86,12 +87,14 @@ class Member:
     def start(self):
         """Starts the process; it is ready when `role` answers."""
         assert not self.is_running(), "a member is started once at a time"
+        self.told_to_end = False
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(self.ensemble.command(self), stdin=subprocess.DEVNULL, stdout=log,
                                             stderr=subprocess.STDOUT, cwd=self.dir)
 
     def kill(self):
         """Ends the process with SIGKILL, as a crash would, and waits until it is gone."""
+        self.told_to_end = True
         if self.is_running():
             self.process.send_signal(signal.SIGKILL)
         if self.process is not None:
@@ -101,6 +104,7 @@ class Member:
         """Ends the process with SIGTERM, and with SIGKILL when it does not follow in time."""
         if not self.is_running():
             return
+        self.told_to_end = True
         self.process.send_signal(signal.SIGCONT)
         self.process.send_signal(signal.SIGTERM)
         try:
@@ -246,7 +250,7 @@ class Ensemble:
             roles = [member.role() for member in self.running()]
             if all(roles) and (roles == ["standalone"] or roles.count("leader") == 1 or len(self.members) == 1):
                 return
-            ended = [m.id for m in self.members if m.process is not None and m.process.poll() not in (None, -9)]
+            ended = [m.id for m in self.members if m.process and not m.is_running() and not m.told_to_end]
             if ended:
                 raise Failed(f"members {ended} ended by themselves")
             if time.monotonic() >= deadline:
