@@ -86,7 +86,9 @@ impl Op {
                 version: reader.i32()?,
             },
             Some(OpCode::Check) => Self::Check { path: reader.text()?, version: reader.i32()? },
-            _ => return Err(DecodeError::Kind { what: "operation of a multi", got: opcode.into() }),
+            _ => {
+                return Err(DecodeError::Kind { what: "operation of a multi", got: opcode.into() });
+            }
         })
     }
 
@@ -239,18 +241,18 @@ pub(crate) fn decode_results(reader: &mut Reader) -> Result<Vec<OpResult>, Decod
     decode_all(reader, |opcode, reader| {
         Ok(match OpCode::from_wire(opcode) {
             Some(OpCode::Create) => OpResult::Create { path: reader.text()? },
-            Some(
-                opcode @ (OpCode::Create2 | OpCode::CreateContainer | OpCode::CreateTtl),
-            ) => OpResult::Create2 { opcode, path: reader.text()?, stat: Stat::decode(reader)? },
+            Some(opcode @ (OpCode::Create2 | OpCode::CreateContainer | OpCode::CreateTtl)) => {
+                OpResult::Create2 { opcode, path: reader.text()?, stat: Stat::decode(reader)? }
+            }
             Some(OpCode::Delete) => OpResult::Delete,
             Some(OpCode::SetData) => OpResult::SetData { stat: Stat::decode(reader)? },
             Some(OpCode::Check) => OpResult::Check,
             Some(OpCode::GetData) => {
                 OpResult::Data { data: reader.buffer()?, stat: Stat::decode(reader)? }
             }
-            Some(OpCode::GetChildren) => OpResult::Children(
-                reader.vector(4, Reader::text)?.unwrap_or_default(),
-            ),
+            Some(OpCode::GetChildren) => {
+                OpResult::Children(reader.vector(4, Reader::text)?.unwrap_or_default())
+            }
             Some(OpCode::Error) => OpResult::Error(reader.i32()?),
             _ => return Err(DecodeError::Kind { what: "result of a multi", got: opcode.into() }),
         })

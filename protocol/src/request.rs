@@ -100,30 +100,89 @@ pub(crate) fn encode_acl(acl: Option<&[Acl]>, out: &mut impl Write) {
 #[allow(missing_docs, reason = "the fields are those of ZooKeeper's records of the same names")]
 pub enum Request {
     Create(Create),
-    Delete { path: Text, version: i32 },
-    Exists { path: Text, watch: bool },
-    GetData { path: Text, watch: bool },
-    SetData { path: Text, data: Option<Bytes>, version: i32 },
-    GetAcl { path: Text },
-    SetAcl { path: Text, acl: Option<Vec<Acl>>, version: i32 },
-    GetChildren { path: Text, watch: bool },
-    Sync { path: Text },
+    Delete {
+        path: Text,
+        version: i32,
+    },
+    Exists {
+        path: Text,
+        watch: bool,
+    },
+    GetData {
+        path: Text,
+        watch: bool,
+    },
+    SetData {
+        path: Text,
+        data: Option<Bytes>,
+        version: i32,
+    },
+    GetAcl {
+        path: Text,
+    },
+    SetAcl {
+        path: Text,
+        acl: Option<Vec<Acl>>,
+        version: i32,
+    },
+    GetChildren {
+        path: Text,
+        watch: bool,
+    },
+    Sync {
+        path: Text,
+    },
     Ping,
-    GetChildren2 { path: Text, watch: bool },
-    Check { path: Text, version: i32 },
+    GetChildren2 {
+        path: Text,
+        watch: bool,
+    },
+    Check {
+        path: Text,
+        version: i32,
+    },
     Multi(Vec<Op>),
     Create2(Create),
-    Reconfig { joining: Text, leaving: Text, members: Text, version: i64 },
-    CheckWatches { path: Text, kind: i32 },
-    RemoveWatches { path: Text, kind: i32 },
+    Reconfig {
+        joining: Text,
+        leaving: Text,
+        members: Text,
+        version: i64,
+    },
+    CheckWatches {
+        path: Text,
+        kind: i32,
+    },
+    RemoveWatches {
+        path: Text,
+        kind: i32,
+    },
     CreateContainer(Create),
-    CreateTtl { create: Create, ttl_ms: i64 },
+    CreateTtl {
+        create: Create,
+        ttl_ms: i64,
+    },
     MultiRead(Vec<ReadOp>),
-    Auth { kind: i32, scheme: Text, data: Option<Bytes> },
-    SetWatches { relative_zxid: Zxid, data: Vec<Text>, exist: Vec<Text>, child: Vec<Text> },
-    Sasl { token: Option<Bytes> },
-    GetEphemerals { prefix: Text },
-    GetAllChildrenNumber { path: Text },
+    Auth {
+        kind: i32,
+        scheme: Text,
+        data: Option<Bytes>,
+    },
+    SetWatches {
+        relative_zxid: Zxid,
+        data: Vec<Text>,
+        exist: Vec<Text>,
+        child: Vec<Text>,
+    },
+    Sasl {
+        token: Option<Bytes>,
+    },
+    GetEphemerals {
+        prefix: Text,
+    },
+    GetAllChildrenNumber {
+        path: Text,
+    },
     SetWatches2 {
         relative_zxid: Zxid,
         data: Vec<Text>,
@@ -132,7 +191,10 @@ pub enum Request {
         persistent: Vec<Text>,
         recursive: Vec<Text>,
     },
-    AddWatch { path: Text, mode: i32 },
+    AddWatch {
+        path: Text,
+        mode: i32,
+    },
     WhoAmI,
     CloseSession,
 }
@@ -208,9 +270,7 @@ impl Request {
             OpCode::CheckWatches => Self::CheckWatches { path: r.text()?, kind: r.i32()? },
             OpCode::RemoveWatches => Self::RemoveWatches { path: r.text()?, kind: r.i32()? },
             OpCode::CreateContainer => Self::CreateContainer(Create::decode(r)?),
-            OpCode::CreateTtl => {
-                Self::CreateTtl { create: Create::decode(r)?, ttl_ms: r.i64()? }
-            }
+            OpCode::CreateTtl => Self::CreateTtl { create: Create::decode(r)?, ttl_ms: r.i64()? },
             OpCode::MultiRead => Self::MultiRead(multi::decode_read_ops(r)?),
             OpCode::Auth => Self::Auth { kind: r.i32()?, scheme: r.text()?, data: r.buffer()? },
             OpCode::SetWatches => Self::SetWatches {

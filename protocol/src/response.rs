@@ -137,10 +137,9 @@ impl Response {
             OpCode::GetData | OpCode::Reconfig => {
                 Self::Data { data: r.buffer()?, stat: Stat::decode(r)? }
             }
-            OpCode::GetAcl => Self::Acl {
-                acl: decode_acl(r)?.unwrap_or_default(),
-                stat: Stat::decode(r)?,
-            },
+            OpCode::GetAcl => {
+                Self::Acl { acl: decode_acl(r)?.unwrap_or_default(), stat: Stat::decode(r)? }
+            }
             OpCode::GetChildren => Self::Children(decode_texts(r)?),
             OpCode::GetChildren2 => {
                 Self::Children2 { children: decode_texts(r)?, stat: Stat::decode(r)? }

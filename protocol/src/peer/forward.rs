@@ -97,22 +97,17 @@ impl Forwarded {
             session: SessionId(reader.i64()?),
             xid: Xid(reader.i32()?),
             identities: reader
-                .vector(8, |reader| {
-                    Ok(Identity { scheme: reader.text()?, id: reader.text()? })
-                })?
+                .vector(8, |reader| Ok(Identity { scheme: reader.text()?, id: reader.text()? }))?
                 .unwrap_or_default(),
             action: match reader.u8()? {
                 1 => Action::Request {
                     opcode: reader.i32()?,
                     body: reader.buffer()?.unwrap_or_default(),
                 },
-                2 => {
-                    Action::Open { timeout_ms: reader.u32()?, password: decode_password(reader)? }
+                2 => Action::Open { timeout_ms: reader.u32()?, password: decode_password(reader)? },
+                3 => {
+                    Action::Attach { timeout_ms: reader.u32()?, password: decode_password(reader)? }
                 }
-                3 => Action::Attach {
-                    timeout_ms: reader.u32()?,
-                    password: decode_password(reader)?,
-                },
                 4 => Action::Close,
                 got => return Err(DecodeError::Kind { what: "action", got: got.into() }),
             },

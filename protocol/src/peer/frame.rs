@@ -124,10 +124,7 @@ mod tests {
             let mut flipped = frame.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);
             // A flip that makes the length larger waits for more; any other is an error.
-            assert!(
-                !matches!(take_frame(&mut flipped), Ok(Some(_))),
-                "bit {bit} went unnoticed"
-            );
+            assert!(!matches!(take_frame(&mut flipped), Ok(Some(_))), "bit {bit} went unnoticed");
         }
     }
 

@@ -126,9 +126,7 @@ impl PeerMessage {
         }
         let message = match kind {
             2 => Self::Forward(
-                reader
-                    .vector(forward::ENCODED_LEN_MIN, Forwarded::decode)?
-                    .unwrap_or_default(),
+                reader.vector(forward::ENCODED_LEN_MIN, Forwarded::decode)?.unwrap_or_default(),
             ),
             3 => Self::Touch(
                 reader.vector(8, |reader| reader.i64().map(SessionId))?.unwrap_or_default(),

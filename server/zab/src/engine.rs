@@ -1,0 +1,365 @@
+//! The engine: what every member has whatever its phase, and the step that dispatches.
+
+use alloc::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    vec::Vec,
+};
+
+use conclave_protocol::{
+    ids::ServerId,
+    peer::zab::{Epochs, Message, Stance, Standing},
+    txn::Entry,
+    zxid::Zxid,
+};
+
+use crate::{
+    api::{Broadcast, Config, Input, Mark, Output, Recovered, Role},
+    election::Looking,
+    history::History,
+    leader::Leading,
+    learner::Learning,
+    quorum,
+};
+
+/// One member's part in the broadcast. See the crate's documentation for how it is driven.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct Engine {
+    pub(crate) config: Config,
+    /// As asked to be written; what waits for them to be durable waits for the mark.
+    pub(crate) epochs: Epochs,
+    pub(crate) history: History,
+    /// Everything up to here is on this member's disk.
+    pub(crate) persisted: Zxid,
+    /// Everything up to here is known to be committed.
+    pub(crate) committed: Zxid,
+    /// Everything up to here has been handed out.
+    pub(crate) delivered: Zxid,
+    pub(crate) marks: Marks,
+    pub(crate) connected: BTreeSet<ServerId>,
+    /// What each connected member last told of itself.
+    pub(crate) heard: BTreeMap<ServerId, Heard>,
+    pub(crate) tick: u64,
+    pub(crate) round: u64,
+    pub(crate) next_stream: u64,
+    /// A snapshot is on its way to the disk: until it is known how that ended, this member does
+    /// not know its own log and takes no part.
+    pub(crate) is_fetching: bool,
+    pub(crate) phase: Phase,
+    role: Role,
+}
+
+/// What a member is busy with.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub(crate) enum Phase {
+    Looking(Looking),
+    Leading(Leading),
+    Learning(Learning),
+}
+
+/// What another member told of itself.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(crate) struct Heard {
+    pub(crate) round: u64,
+    pub(crate) stance: Stance,
+    pub(crate) has_quorum: bool,
+}
+
+/// Durable steps that are under way.
+#[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
+pub(crate) struct Marks {
+    last: Mark,
+    pub(crate) durable: Mark,
+    /// Ends of the log that are being made durable, with the tick they were asked at.
+    pending: VecDeque<(Mark, u64, Option<Zxid>)>,
+}
+
+impl Marks {
+    /// Draws a mark; once durable, the log on disk ends at `log_end`.
+    fn draw(&mut self, tick: u64, log_end: Option<Zxid>) -> Mark {
+        self.last = Mark(self.last.0 + 1);
+        self.pending.push_back((self.last, tick, log_end));
+        self.last
+    }
+
+    /// Returns the newest mark drawn.
+    pub(crate) const fn last(&self) -> Mark {
+        self.last
+    }
+
+    /// Returns the tick at which the oldest step that is not durable was asked.
+    pub(crate) fn oldest_tick(&self) -> Option<u64> {
+        self.pending.front().map(|(_, tick, _)| *tick)
+    }
+}
+
+impl Broadcast for Engine {
+    fn step(&mut self, input: Input, out: &mut Vec<Output>) {
+        match input {
+            Input::Tick => self.on_tick(out),
+            Input::Receive { from, message } => {
+                if self.connected.contains(&from) {
+                    self.on_message(from, message, out);
+                }
+            }
+            Input::Propose(txns) => self.propose(txns, out),
+            Input::Persisted { mark } => self.on_persisted(mark, out),
+            Input::Connected(peer) => self.on_connected(peer, out),
+            Input::Disconnected(peer) => self.on_disconnected(peer, out),
+            Input::Installed { zxid } => self.on_installed(zxid, out),
+            Input::InstallFailed => self.on_install_failed(out),
+            Input::Confirm { token } => self.confirm(token, out),
+        }
+        self.check_invariants();
+    }
+}
+
+impl Engine {
+    /// Makes the engine of a member that has just started; it is looking.
+    pub fn new(config: Config, recovered: Recovered) -> Self {
+        let Recovered { epochs, base, entries } = recovered;
+        assert!(epochs.current <= epochs.accepted, "an epoch is promised before it is followed");
+        let history = History::new(base, entries);
+        let persisted = history.last();
+        let mut engine = Self {
+            config,
+            epochs,
+            history,
+            persisted,
+            committed: base,
+            delivered: base,
+            marks: Marks::default(),
+            connected: BTreeSet::new(),
+            heard: BTreeMap::new(),
+            tick: 0,
+            round: 0,
+            next_stream: 1,
+            is_fetching: false,
+            phase: Phase::Looking(Looking::default()),
+            role: Role::Looking,
+        };
+        engine.start_looking();
+        engine.check_invariants();
+        engine
+    }
+
+    /// Returns the member's role.
+    pub const fn role(&self) -> Role {
+        self.role
+    }
+
+    /// Returns up to where everything is known to be committed.
+    pub const fn committed(&self) -> Zxid {
+        self.committed
+    }
+
+    /// Returns up to where everything has been delivered.
+    pub const fn delivered(&self) -> Zxid {
+        self.delivered
+    }
+
+    /// Returns the last zxid of the log, durable or not.
+    pub fn last_zxid(&self) -> Zxid {
+        self.history.last()
+    }
+
+    /// Returns the zxid behind which entries are kept for learners that were away.
+    pub const fn window_start(&self) -> Zxid {
+        self.history.base()
+    }
+
+    /// Returns the entries of the log that are in memory.
+    pub fn entries(&self) -> Vec<Entry> {
+        self.history.between(self.history.base(), self.history.last())
+    }
+
+    /// Returns the epochs, durable or about to be.
+    pub const fn epochs(&self) -> Epochs {
+        self.epochs
+    }
+
+    /// Returns whether this member's disk has all it has acked.
+    pub const fn standing(&self) -> Standing {
+        self.epochs.standing
+    }
+
+    /// Returns how many learners a leader has, and how many of them are synchronised.
+    pub fn learner_counts(&self) -> (usize, usize) {
+        match &self.phase {
+            Phase::Leading(leading) => leading.counts(),
+            _ => (0, 0),
+        }
+    }
+
+    fn on_message(&mut self, from: ServerId, message: Message, out: &mut Vec<Output>) {
+        match message {
+            Message::Notification { round, stance, has_quorum } => {
+                self.on_notification(from, Heard { round, stance, has_quorum }, out);
+            }
+            Message::FollowerInfo { .. }
+            | Message::AckEpoch { .. }
+            | Message::Installed { .. }
+            | Message::AckNewLeader { .. }
+            | Message::Ack { .. }
+            | Message::Pong { .. } => self.on_learners_message(from, message, out),
+            Message::NewEpoch { .. }
+            | Message::Snap { .. }
+            | Message::Trunc { .. }
+            | Message::Diff { .. }
+            | Message::NewLeader { .. }
+            | Message::UpToDate { .. }
+            | Message::Propose { .. }
+            | Message::Commit { .. }
+            | Message::Ping { .. } => self.on_leaders_message(from, message, out),
+        }
+    }
+
+    fn on_tick(&mut self, out: &mut Vec<Output>) {
+        self.tick += 1;
+        match self.phase {
+            Phase::Looking(_) => self.on_looking_tick(out),
+            Phase::Leading(_) => self.on_leading_tick(out),
+            Phase::Learning(_) => self.on_learning_tick(out),
+        }
+    }
+
+    fn on_persisted(&mut self, mark: Mark, out: &mut Vec<Output>) {
+        assert!(mark <= self.marks.last, "only what was asked is durable");
+        self.marks.durable = self.marks.durable.max(mark);
+        while let Some((pending, _, log_end)) = self.marks.pending.front().copied() {
+            if pending > mark {
+                break;
+            }
+            self.marks.pending.pop_front();
+            if let Some(log_end) = log_end {
+                self.persisted = log_end;
+            }
+        }
+        self.progress(out);
+    }
+
+    /// Does what waits for something durable.
+    pub(crate) fn progress(&mut self, out: &mut Vec<Output>) {
+        match self.phase {
+            Phase::Looking(_) => {}
+            Phase::Leading(_) => self.progress_leading(out),
+            Phase::Learning(_) => self.progress_learning(out),
+        }
+    }
+
+    fn on_connected(&mut self, peer: ServerId, out: &mut Vec<Output>) {
+        if peer == self.config.me {
+            return;
+        }
+        let had_quorum = self.has_quorum();
+        self.connected.insert(peer);
+        if self.has_quorum() == had_quorum {
+            self.notify(peer, out);
+        } else {
+            self.notify_all(out);
+        }
+        self.evaluate_votes(out);
+    }
+
+    fn on_disconnected(&mut self, peer: ServerId, out: &mut Vec<Output>) {
+        let had_quorum = self.has_quorum();
+        self.connected.remove(&peer);
+        self.heard.remove(&peer);
+        match &mut self.phase {
+            Phase::Looking(_) => {}
+            Phase::Leading(leading) => leading.forget(peer),
+            Phase::Learning(learning) if learning.leader == peer => return self.look(out),
+            Phase::Learning(_) => {}
+        }
+        if had_quorum && !self.has_quorum() {
+            if matches!(self.phase, Phase::Leading(_)) {
+                return self.look(out);
+            }
+            self.notify_all(out);
+        }
+        self.evaluate_votes(out);
+    }
+
+    fn on_installed(&mut self, zxid: Zxid, out: &mut Vec<Output>) {
+        assert!(self.is_fetching, "a snapshot is installed when it was asked for");
+        assert!(zxid >= self.delivered, "what was delivered is never taken back");
+        self.is_fetching = false;
+        self.history = History::new(zxid, Vec::new());
+        (self.persisted, self.committed, self.delivered) = (zxid, zxid, zxid);
+        // Whatever was on its way to the old log is behind the snapshot.
+        self.marks.pending.iter_mut().for_each(|(_, _, log_end)| *log_end = None);
+        if let Phase::Learning(learning) = &mut self.phase
+            && learning.resume_sync()
+        {
+            let (to, stream) = (learning.leader, learning.stream);
+            out.push(Output::Send { to, message: Message::Installed { stream, zxid } });
+        } else {
+            self.look(out);
+        }
+    }
+
+    fn on_install_failed(&mut self, out: &mut Vec<Output>) {
+        self.is_fetching = false;
+        self.look(out);
+    }
+
+    /// Appends to the log, in memory and on disk.
+    pub(crate) fn append(&mut self, entries: Vec<Entry>, out: &mut Vec<Output>) {
+        assert!(!entries.is_empty());
+        for entry in &entries {
+            self.history.push(entry.clone());
+        }
+        let mark = self.marks.draw(self.tick, Some(self.history.last()));
+        out.push(Output::Persist { mark, entries });
+    }
+
+    /// Drops what is behind `after`, in memory and on disk.
+    pub(crate) fn truncate(&mut self, after: Zxid, out: &mut Vec<Output>) {
+        assert!(after >= self.delivered, "what was delivered is never taken back");
+        self.history.truncate(after);
+        // What is still on its way to the disk will be cut there too; until then it counts as gone.
+        for (_, _, log_end) in &mut self.marks.pending {
+            *log_end = log_end.map(|end| end.min(after));
+        }
+        self.persisted = self.persisted.min(after);
+        let mark = self.marks.draw(self.tick, Some(after));
+        out.push(Output::Truncate { mark, after });
+    }
+
+    /// Changes the epochs, and returns the mark by which they are durable.
+    pub(crate) fn write_epochs(&mut self, epochs: Epochs, out: &mut Vec<Output>) -> Mark {
+        assert!(epochs.accepted >= self.epochs.accepted, "a promise is never taken back");
+        self.epochs = epochs;
+        let mark = self.marks.draw(self.tick, None);
+        out.push(Output::PersistEpochs { mark, epochs });
+        mark
+    }
+
+    /// Hands out what is committed and on this member's disk.
+    pub(crate) fn deliver(&mut self, out: &mut Vec<Output>) {
+        let upto = self.committed.min(self.persisted);
+        if upto <= self.delivered {
+            return;
+        }
+        let entries = self.history.between(self.delivered, upto);
+        self.delivered = upto;
+        self.history.trim(upto, self.config.window_entries_max, self.config.window_bytes_max);
+        out.push(Output::Deliver { entries });
+    }
+
+    pub(crate) fn set_role(&mut self, role: Role, out: &mut Vec<Output>) {
+        if self.role != role {
+            self.role = role;
+            out.push(Output::Role(role));
+        }
+    }
+
+    pub(crate) fn is_voter(&self) -> bool {
+        self.config.voters.contains(&self.config.me)
+    }
+
+    /// Returns whether this member is connected to a quorum of voters, itself included.
+    pub(crate) fn has_quorum(&self) -> bool {
+        let all = self.connected.iter().copied().chain([self.config.me]);
+        quorum::is_quorum(&self.config.voters, all)
+    }
+}
