@@ -164,6 +164,12 @@ class Ensemble:
     def __init__(self, count, kind="conclave", config=None, cuttable=False):
         self.kind = kind
         self.config = dict(config or {})
+        if kind == "conclave":
+            self.binary = conclave_binary("conclaved")
+        else:
+            self.java = shutil.which("java") or missing("java", "default-jre-headless")
+            if not os.path.exists(ZOOKEEPER_JAR):
+                missing(ZOOKEEPER_JAR, "zookeeper")
         self.dir = tempfile.mkdtemp(prefix="conclave-outside-")
         # All at once, for a port is only taken when its member starts. Two forwarders per link.
         ports = free_ports(3 * count + 2 * count * count)
@@ -172,12 +178,6 @@ class Ensemble:
         self.links = Links() if cuttable else None
         for member in self.members:
             self._write_config(member)
-        if kind == "conclave":
-            self.binary = conclave_binary("conclaved")
-        else:
-            self.java = shutil.which("java") or missing("java", "default-jre-headless")
-            if not os.path.exists(ZOOKEEPER_JAR):
-                missing(ZOOKEEPER_JAR, "zookeeper")
 
     def _write_config(self, member):
         keys = {"tickTime": 2000, "initLimit": 10, "syncLimit": 5, "dataDir": member.data_dir,
