@@ -49,7 +49,7 @@ impl<F: Fs> Log<F> {
                 none.insert(Segment::create(&self.fs, &self.dir, first, options.preallocate_bytes)?)
             }
         };
-        let bytes = segment.encode(entries);
+        let bytes = segment.encode(entries, self.synced.upto);
         segment.write(&bytes, options.preallocate_bytes)
     }
 

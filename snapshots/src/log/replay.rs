@@ -1,7 +1,10 @@
 //! Reading the log, and telling a torn tail from damage.
 //!
-//! The end of the log is torn only if nothing valid follows it: neither in the rest of its segment,
-//! nor in a later one, nor by the separate record of what was synced. Anything else is damage.
+//! A record that cannot be read is a torn tail only if nothing proves that it was synced once: no
+//! later segment, no record behind it that was written after that sync (each says what was synced
+//! before it), and not the separate record of what was synced. Anything else is damage. Valid records
+//! behind a torn one that prove nothing were written with it, reached the disk before it, and go
+//! with it.
 
 use std::io::ErrorKind;
 
@@ -96,7 +99,7 @@ fn read_one<F: Fs>(
             return Err(StorageError::Version { file: path, got, known: VERSION });
         }
         // No record can be in a file whose header was never synced.
-        _ if at == At::End && segment.find_valid(0, Zxid::ZERO).is_none() => {
+        _ if at == At::End && segment.find_later(0, |_| true).is_none() => {
             replay.end = Some((path.clone(), 0));
             replay.cut = Some(Cut::Creation { path });
             return Ok(());
@@ -105,7 +108,7 @@ fn read_one<F: Fs>(
     }
     let mut end = HEADER_LEN_BYTES;
     let mut newest = None;
-    while let Some((zxid, txn, next)) = segment.record(end) {
+    while let Some(Record { zxid, txn, end: next, .. }) = segment.record(end) {
         let is_in_order = match newest {
             None => zxid == first,
             Some(newest) => Zxid::is_followed_by(newest, zxid),
@@ -121,15 +124,16 @@ fn read_one<F: Fs>(
     }
     replay.end = Some((path.clone(), end as u64));
     let rest = &bytes[end..];
-    let newest = newest.unwrap_or(Zxid::ZERO);
+    // Anything synced behind this proves that the bad record was.
+    let newest = newest.unwrap_or(Zxid(first.0.saturating_sub(1)));
     match at {
         At::Middle if !rest.is_empty() => {
             Err(damaged(end, newest, "a record cannot be read, and a later segment follows"))
         }
         At::Middle => Ok(()),
-        At::End if segment.find_valid(end, newest).is_some() => {
-            Err(damaged(end, newest, "a record cannot be read, and valid ones follow"))
-        }
+        At::End if segment.find_later(end, |record| record.synced > newest).is_some() => Err(
+            damaged(end, newest, "a record cannot be read, and was synced before those behind it"),
+        ),
         At::End if end == HEADER_LEN_BYTES => {
             replay.cut = Some(Cut::Creation { path });
             Ok(())
@@ -162,31 +166,40 @@ pub(super) struct SegmentBytes<'a> {
     pub(super) first: Zxid,
 }
 
+/// A valid record.
+pub(super) struct Record<'a> {
+    pub(super) zxid: Zxid,
+    /// Everything up to here was synced before the record was written.
+    synced: Zxid,
+    txn: &'a [u8],
+    /// Where the record ends, in bytes.
+    pub(super) end: usize,
+}
+
 impl<'a> SegmentBytes<'a> {
-    /// Returns zxid, txn and end of the record at `offset`, if it is valid.
-    pub(super) fn record(self, offset: usize) -> Option<(Zxid, &'a [u8], usize)> {
+    /// Returns the record at `offset`, if it is valid.
+    pub(super) fn record(self, offset: usize) -> Option<Record<'a>> {
         let place = Place { file: self.first.0, offset: offset as u64 };
         let payload = record::payload(self.bytes.get(offset..)?, place)?;
-        let (zxid, txn) = payload.split_at_checked(8)?;
-        let zxid = Zxid(u64::from_be_bytes(zxid.try_into().expect("eight bytes")));
-        Some((zxid, txn, offset + FRAME_LEN_BYTES + payload.len()))
+        let (zxid, rest) = payload.split_first_chunk()?;
+        let (synced, txn) = rest.split_first_chunk()?;
+        let end = offset + FRAME_LEN_BYTES + payload.len();
+        let [zxid, synced] = [zxid, synced].map(|word| Zxid(u64::from_be_bytes(*word)));
+        Some(Record { zxid, synced, txn, end })
     }
 
-    /// Returns where behind `offset` a valid record later than `last` begins.
-    fn find_valid(self, offset: usize, last: Zxid) -> Option<usize> {
+    /// Returns where behind `offset` a valid record begins that `is_wanted`.
+    fn find_later(self, offset: usize, is_wanted: impl Fn(&Record) -> bool) -> Option<usize> {
         // What was reserved is zeros up to the end: nothing there.
         let end = self.bytes.iter().rposition(|&byte| byte != 0)? + 1;
         (offset..end).find(|&offset| {
-            let Some(zxid) = self.bytes.get(offset + FRAME_LEN_BYTES..offset + FRAME_LEN_BYTES + 8)
-            else {
-                return false;
-            };
-            let zxid = Zxid(u64::from_be_bytes(zxid.try_into().expect("eight bytes")));
-            let from = last.max(Zxid(self.first.0.saturating_sub(1)));
-            let is_plausible = zxid > from
-                && zxid.epoch().0 - from.epoch().0 <= EPOCHS_AHEAD_MAX
+            let word = self.bytes[offset..].get(FRAME_LEN_BYTES..FRAME_LEN_BYTES + 8);
+            let Some(word) = word else { return false };
+            let zxid = Zxid(u64::from_be_bytes(word.try_into().expect("eight bytes")));
+            let is_plausible = zxid >= self.first
+                && zxid.epoch().0 - self.first.epoch().0 <= EPOCHS_AHEAD_MAX
                 && record::claimed_len(&self.bytes[offset..]).is_some();
-            is_plausible && self.record(offset).is_some()
+            is_plausible && self.record(offset).is_some_and(|record| is_wanted(&record))
         })
     }
 }
@@ -241,7 +254,7 @@ impl<F: Fs> LogReader<F> {
     fn read(&mut self) -> Result<Option<Entry>, StorageError> {
         while self.after < self.upto {
             let segment = SegmentBytes { bytes: &self.bytes, first: self.first };
-            let Some((zxid, txn, end)) = segment.record(self.offset) else {
+            let Some(Record { zxid, txn, end, .. }) = segment.record(self.offset) else {
                 if self.open_next()? {
                     continue;
                 }

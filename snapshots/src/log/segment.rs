@@ -50,14 +50,16 @@ impl<F: Fs> Segment<F> {
         Ok(segment)
     }
 
-    /// Returns the bytes that `entries` are at the end of this segment.
-    pub(super) fn encode(&self, entries: &[Entry]) -> Vec<u8> {
-        let len: usize = entries.iter().map(|entry| entry.txn.len() + 16).sum();
+    /// Returns the bytes that `entries` are at the end of this segment. Each says up to where the
+    /// log is synced now: that proves later that what is before it is no torn tail.
+    pub(super) fn encode(&self, entries: &[Entry], synced: Zxid) -> Vec<u8> {
+        let len: usize = entries.iter().map(|entry| entry.txn.len() + 24).sum();
         let mut bytes = Vec::with_capacity(len);
         for entry in entries {
             let place = Place { file: self.first.0, offset: self.end + bytes.len() as u64 };
             record::frame(&mut bytes, place, |out| {
                 out.extend_from_slice(&entry.zxid.0.to_be_bytes());
+                out.extend_from_slice(&synced.0.to_be_bytes());
                 out.extend_from_slice(&entry.txn);
             });
         }

@@ -27,6 +27,8 @@ const FILE_LEN_BYTES_MAX: u64 = 4096;
 pub(crate) struct Synced<F: Fs> {
     path: String,
     file: F::File,
+    /// Everything up to here is durable.
+    pub(super) upto: Zxid,
 }
 
 impl<F: Fs> Synced<F> {
@@ -38,7 +40,7 @@ impl<F: Fs> Synced<F> {
             result => result,
         };
         let file = file.map_err(|error| StorageError::io("open", &path, error))?;
-        let mut synced = Self { path, file };
+        let mut synced = Self { path, file, upto: zxid };
         synced.set(zxid)?;
         fs.sync_dir(dir).map_err(|error| StorageError::io("sync", dir, error))?;
         Ok(synced)
@@ -46,6 +48,7 @@ impl<F: Fs> Synced<F> {
 
     /// Writes the record durably.
     pub(super) fn set(&mut self, zxid: Zxid) -> Result<(), StorageError> {
+        self.upto = zxid;
         self.write(zxid)
             .and_then(|()| self.file.sync())
             .map_err(|error| StorageError::io("write", &self.path, error))
@@ -53,6 +56,7 @@ impl<F: Fs> Synced<F> {
 
     /// Writes the record as a hint that may get lost.
     pub(super) fn note(&mut self, zxid: Zxid) -> Result<(), StorageError> {
+        self.upto = zxid;
         match self.write(zxid).map_err(|error| StorageError::io("write", &self.path, error)) {
             // Older is weaker, not wrong: no reason to stop a member whose log is durable.
             Err(StorageError::NoSpace { .. }) => Ok(()),

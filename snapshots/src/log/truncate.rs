@@ -4,7 +4,7 @@ use conclave_protocol::zxid::Zxid;
 
 use super::{
     Log,
-    replay::{self, SegmentBytes},
+    replay::{self, Record, SegmentBytes},
 };
 use crate::{
     StorageError,
@@ -104,7 +104,7 @@ impl<F: Fs> Log<F> {
         let segment = SegmentBytes { bytes: &bytes, first };
         let (mut end, mut last) = (HEADER_LEN_BYTES, None);
         while end < bytes.len() {
-            let Some((zxid, _, next)) = segment.record(end) else {
+            let Some(Record { zxid, end: next, .. }) = segment.record(end) else {
                 let hint = "a record cannot be read; restart the member, which checks all";
                 return Err(StorageError::damaged(&path, end as u64, first, hint));
             };
