@@ -242,11 +242,13 @@ fn cut<F: Fs>(
 ) -> Result<(), StorageError> {
     match cut {
         None => {}
-        Some(Cut::Tail { path, len_bytes }) => {
+        Some(Cut::Tail { path, len_bytes, is_torn }) => {
             fs.open_write(path)
                 .and_then(|mut file| file.set_len(*len_bytes).and_then(|()| file.sync()))
                 .map_err(|error| StorageError::io("cut", path, error))?;
-            notes.push(format!("{path} ends at byte {len_bytes}: cut there"));
+            if *is_torn {
+                notes.push(format!("{path} has a torn end at byte {len_bytes}: cut off"));
+            }
         }
         Some(Cut::Creation { path }) => {
             fs.remove(path).map_err(|error| StorageError::io("remove", path, error))?;

@@ -50,8 +50,8 @@ pub(crate) struct Replay {
 /// A torn end.
 #[derive(Debug, Eq, PartialEq)]
 pub(crate) enum Cut {
-    /// The file keeps so many bytes.
-    Tail { path: String, len_bytes: u64 },
+    /// The file keeps so many bytes; what goes is torn, or only reserved.
+    Tail { path: String, len_bytes: u64, is_torn: bool },
     /// The file was being created and holds nothing.
     Creation { path: String },
 }
@@ -140,7 +140,8 @@ fn read_one<F: Fs>(
         }
         At::End => {
             if !rest.is_empty() {
-                replay.cut = Some(Cut::Tail { path, len_bytes: end as u64 });
+                let is_torn = rest.iter().any(|&byte| byte != 0);
+                replay.cut = Some(Cut::Tail { path, len_bytes: end as u64, is_torn });
             }
             Ok(())
         }

@@ -1,5 +1,10 @@
 //! A workload over a faulty disk, and what must be found after it was interrupted.
-#![allow(dead_code, unreachable_pub, reason = "each test file uses its own part")]
+#![allow(
+    clippy::unwrap_used,
+    dead_code,
+    unreachable_pub,
+    reason = "test support; each test file uses its own part"
+)]
 
 use bytes::Bytes;
 use conclave_protocol::{
