@@ -1,0 +1,116 @@
+//! From what is on a disk to a member ready to run. A damaged file is set aside, and the member then
+//! counts to no quorum until a leader has repaired it.
+
+use conclave_protocol::{
+    ids::ServerId,
+    peer::zab::{Epochs, Standing},
+    zxid::{Epoch, Zxid},
+};
+use conclave_snapshots::{
+    fs::Fs,
+    log::LogOptions,
+    recover::{self, RecoverError},
+};
+use conclave_zab::{Config, Recovered};
+use thiserror::Error;
+
+use crate::{
+    load::{LoadError, Loader},
+    metric::MemberMetrics,
+    replica,
+    shared::{Shared, Terms},
+    store::{Dirs, Store},
+};
+
+/// Length of an engine tick, in milliseconds: the grain of elections and timeouts.
+pub const ENGINE_TICK_MS: u64 = 25;
+
+/// What a member is made of, as far as the disk and the engine are concerned.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The member.
+    pub me: ServerId,
+    /// Folder of snapshots and epochs.
+    pub data_dir: String,
+    /// Folder of the log.
+    pub log_dir: String,
+    /// Snapshots kept; at least 1.
+    pub retain: usize,
+    /// How the log is written.
+    pub log: LogOptions,
+    /// The ensemble and its limits in engine ticks.
+    pub engine: Config,
+    /// When snapshots are taken.
+    pub replica: replica::Settings,
+    /// What clients are granted.
+    pub terms: Terms,
+}
+
+/// A member ready to run.
+#[derive(Debug)]
+pub struct Booted<F: Fs> {
+    /// Its tables, the state of the newest good snapshot in them.
+    pub shared: Shared,
+    /// What its engine starts from.
+    pub recovered: Recovered,
+    /// Its durable half.
+    pub store: Store<F>,
+    /// Its newest snapshot; [`Zxid::ZERO`] when there is none.
+    pub newest_snapshot: Zxid,
+}
+
+/// Why a member's disk does not let it start.
+#[derive(Debug, Error)]
+pub enum BootError {
+    /// The disk fails, is of another version, or is damaged beyond what can be set aside.
+    #[error(transparent)]
+    Recover(#[from] RecoverError),
+    /// A snapshot verifies and yet makes no state.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+}
+
+/// Recovers a member; `seed` keys its hash tables, `wall_ms` starts its numbers.
+///
+/// # Errors
+///
+/// [`BootError`] says what an operator has to do.
+pub fn boot<F: Fs>(fs: F, plan: &Plan, seed: u64, wall_ms: i64) -> Result<Booted<F>, BootError> {
+    let metrics = MemberMetrics::new(plan.me);
+    let is_alone = plan.engine.voters.len() == 1 && plan.engine.observers.is_empty();
+    let shared = Shared::new(plan.me, is_alone, plan.terms, metrics, wall_ms, seed);
+    let mut loader = Loader::new(seed);
+    let (data, log) = (&plan.data_dir, &plan.log_dir);
+    let found = recover::recover_or_set_aside(&fs, data, log, plan.log, &mut loader)?;
+    for note in &found.notes {
+        tracing::warn!(member = plan.me.0, "{note}");
+    }
+    let base = found.snapshot.unwrap_or(Zxid::ZERO);
+    *shared.state.write() = loader.finish(base)?;
+    let last = found.entries.last().map_or(base, |entry| entry.zxid);
+    let epochs = known_epochs(found.epochs, last);
+    if epochs.standing == Standing::Repairing {
+        tracing::warn!(
+            member = plan.me.0,
+            "this member's disk lost what it had acked: it has no vote until a leader repairs it"
+        );
+    }
+    let dirs = Dirs { data: data.clone(), log: log.clone(), retain: plan.retain, seed };
+    Ok(Booted {
+        shared,
+        recovered: Recovered { epochs, base, entries: found.entries },
+        store: Store::new(fs, dirs, found.log),
+        newest_snapshot: base,
+    })
+}
+
+/// Nothing is logged of an epoch that was not promised: what the log shows, the file may lack only
+/// after damage.
+fn known_epochs(found: Option<Epochs>, last: Zxid) -> Epochs {
+    let Epochs { accepted, current, standing } = found.unwrap_or(Epochs {
+        accepted: Epoch(0),
+        current: Epoch(0),
+        standing: Standing::Whole,
+    });
+    Epochs { accepted: accepted.max(last.epoch()), current, standing }
+}

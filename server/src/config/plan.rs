@@ -1,0 +1,192 @@
+//! From a configuration to what a member is started with.
+
+use std::{
+    collections::BTreeSet,
+    fmt::Write,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs},
+};
+
+use conclave_protocol::ids::ServerId;
+use conclave_snapshots::log::LogOptions;
+
+use super::{Config, Role, Server};
+use crate::{
+    boot::{ENGINE_TICK_MS, Plan},
+    clock::Clock,
+    driver::Settings,
+    net::{Facts, listener::ConnectionLimits, peers::Peer},
+    replica,
+    shared::Terms,
+};
+
+/// Bytes of delivered txns kept for members that were away, at most.
+const WINDOW_LEN_BYTES: usize = 64 << 20;
+
+/// Engine ticks that a quorum of votes waits for a better one.
+const ELECTION_SETTLE_TICKS: u32 = 4;
+
+/// Silence after which fetching a snapshot is given up, in milliseconds.
+const FETCH_TIMEOUT_MS: u64 = 20_000;
+
+impl Config {
+    /// Makes a configuration for development: member `id` of `members` on loopback, everything
+    /// below `data_dir`.
+    pub fn dev(id: u8, members: u8, client_port: u16, peer_port: u16, data_dir: &str) -> Self {
+        let servers = (1..=members).filter(|_| members > 1).map(|id| {
+            let port = peer_port + u16::from(id - 1);
+            let host = "127.0.0.1".to_owned();
+            let role = Role::Participant;
+            (id, Server { host, port, role, client_address: None, client_port: None })
+        });
+        let data_dir = format!("{data_dir}/member-{id}");
+        Self {
+            id,
+            tick_time_ms: 2000,
+            init_limit_ticks: 10,
+            sync_limit_ticks: 5,
+            log_dir: data_dir.clone(),
+            data_dir,
+            client_address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            client_port: client_port + u16::from(id - 1),
+            servers: servers.collect(),
+            connections_per_address_max: 0,
+            connections_max: 0,
+            session_timeout_ms_min: 4000,
+            session_timeout_ms_max: 40_000,
+            snapshot_txns: 100_000,
+            snapshot_kib: 4 << 20,
+            pre_alloc_kib: 16 << 10,
+            retain: 3,
+            window_entries: 10_000,
+            frame_len_bytes_max: conclave_protocol::frame::FRAME_LEN_BYTES_MAX_DEFAULT,
+            words: None,
+            listens_on_all: false,
+        }
+    }
+
+    /// Returns the configuration as `conf` answers it: the keys in effect.
+    pub fn describe(&self) -> String {
+        let mut out = String::new();
+        let mut line = |key: &str, value: String| {
+            writeln!(out, "{key}={value}").expect("writing to a string cannot fail");
+        };
+        line("clientPort", self.client_port.to_string());
+        line("secureClientPort", "-1".to_owned());
+        line("dataDir", self.data_dir.clone());
+        line("dataDirSize", "0".to_owned());
+        line("dataLogDir", self.log_dir.clone());
+        line("dataLogSize", "0".to_owned());
+        line("tickTime", self.tick_time_ms.to_string());
+        line("maxClientCnxns", self.connections_per_address_max.to_string());
+        line("minSessionTimeout", self.session_timeout_ms_min.to_string());
+        line("maxSessionTimeout", self.session_timeout_ms_max.to_string());
+        line("clientPortListenBacklog", "-1".to_owned());
+        line("serverId", self.id.to_string());
+        if !self.servers.is_empty() {
+            line("initLimit", self.init_limit_ticks.to_string());
+            line("syncLimit", self.sync_limit_ticks.to_string());
+            line("electionAlg", "3".to_owned());
+            line("electionPort", "0".to_owned());
+            line("quorumPort", self.own().map_or(0, |own| own.port).to_string());
+            let is_voter = self.own().is_none_or(|own| own.role == Role::Participant);
+            line("peerType", if is_voter { "0" } else { "1" }.to_owned());
+            for (id, server) in &self.servers {
+                let role = match server.role {
+                    Role::Participant => "participant",
+                    Role::Observer => "observer",
+                };
+                line(&format!("server.{id}"), format!("{}:{}:{role}", server.host, server.port));
+            }
+        }
+        out
+    }
+
+    fn own(&self) -> Option<&Server> {
+        self.servers.get(&self.id)
+    }
+
+    fn engine_ticks(&self, ticks: u32) -> u32 {
+        let ms = u64::from(ticks) * u64::from(self.tick_time_ms);
+        u32::try_from(ms.div_ceil(ENGINE_TICK_MS)).unwrap_or(u32::MAX)
+    }
+
+    fn members(&self, role: Role) -> BTreeSet<ServerId> {
+        if self.servers.is_empty() {
+            let alone = ServerId(self.id);
+            return (role == Role::Participant).then_some(alone).into_iter().collect();
+        }
+        let members = self.servers.iter().filter(|(_, server)| server.role == role);
+        members.map(|(id, _)| ServerId(*id)).collect()
+    }
+
+    fn peer_address(&self) -> Option<SocketAddr> {
+        let own = self.own()?;
+        if !self.listens_on_all
+            && let Ok(mut found) = (own.host.as_str(), own.port).to_socket_addrs()
+            && let Some(address) = found.next()
+        {
+            return Some(address);
+        }
+        // A name that does not resolve yet: the others may know it already.
+        let any = if own.host.contains(':') {
+            IpAddr::V6(Ipv6Addr::UNSPECIFIED)
+        } else {
+            IpAddr::V4(Ipv4Addr::UNSPECIFIED)
+        };
+        Some(SocketAddr::new(any, own.port))
+    }
+
+    /// Returns what a member of this configuration is started with.
+    pub fn settings(&self, clock: Clock) -> Settings {
+        let me = ServerId(self.id);
+        let engine = conclave_zab::Config {
+            me,
+            voters: self.members(Role::Participant),
+            observers: self.members(Role::Observer),
+            init_limit_ticks: self.engine_ticks(self.init_limit_ticks),
+            sync_limit_ticks: self.engine_ticks(self.sync_limit_ticks),
+            heartbeat_ticks: self.engine_ticks(1).div_ceil(4).max(1),
+            election_settle_ticks: ELECTION_SETTLE_TICKS,
+            window_entries_max: self.window_entries,
+            window_bytes_max: WINDOW_LEN_BYTES,
+        };
+        // Members take their snapshots at different times: half of the interval, and a share of the
+        // other half by number.
+        let half = self.snapshot_txns / 2;
+        let snapshot_txns = half + half * u64::from(self.id % 8) / 8;
+        let plan = Plan {
+            me,
+            data_dir: self.data_dir.clone(),
+            log_dir: self.log_dir.clone(),
+            retain: self.retain,
+            log: LogOptions::default().pre_alloc_size_kib(self.pre_alloc_kib),
+            engine,
+            replica: replica::Settings {
+                snapshot_txns: snapshot_txns.max(1),
+                snapshot_bytes: self.snapshot_kib.saturating_mul(1024),
+                fetch_timeout_ms: FETCH_TIMEOUT_MS,
+            },
+            terms: Terms {
+                session_timeout_ms_min: self.session_timeout_ms_min,
+                session_timeout_ms_max: self.session_timeout_ms_max,
+                frame_len_bytes_max: self.frame_len_bytes_max,
+            },
+        };
+        let peers = self.servers.iter().map(|(id, server)| Peer {
+            id: ServerId(*id),
+            host: server.host.clone(),
+            port: server.port,
+        });
+        Settings {
+            plan,
+            client_address: SocketAddr::new(self.client_address, self.client_port),
+            peer_address: self.peer_address(),
+            peers: peers.collect(),
+            limits: ConnectionLimits {
+                per_address_max: self.connections_per_address_max,
+                total_max: self.connections_max,
+            },
+            facts: Facts { words: self.words.clone(), conf: self.describe(), clock },
+        }
+    }
+}

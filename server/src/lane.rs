@@ -1,0 +1,277 @@
+//! A client's connection without its socket: its requests in order, and what goes out to it.
+//! Shared by the connection's own task and the owner of the state.
+
+use std::{
+    collections::VecDeque,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
+    },
+};
+
+use bytes::BytesMut;
+use conclave_protocol::{
+    acl::Identity,
+    event::WatchEvent,
+    frame,
+    ids::{SessionId, Xid},
+    request::Request,
+    response::{ReplyHeader, Response},
+    text::Text,
+    zxid::Zxid,
+};
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::watch::ConnId;
+
+/// Bytes that wait to be written to one client at most; beyond, it is too slow to keep and its
+/// connection is closed (the session lives on).
+pub const OUTBOX_LEN_BYTES_MAX: usize = 256 << 20;
+
+/// Requests of one connection that are not answered yet, at most; beyond, its socket is not read.
+pub const LANE_REQUESTS_MAX: usize = 4096;
+
+/// One client's connection.
+#[derive(Debug)]
+pub struct Connection {
+    /// Its number, never used twice by a running member.
+    pub id: ConnId,
+    /// The client's address.
+    pub address: SocketAddr,
+    /// Cancelled when the connection has to go at once.
+    pub cancelled: CancellationToken,
+    /// Told whenever there is something to write, or to end.
+    pub ready: Notify,
+    /// Told whenever the lane has become shorter.
+    pub shorter: Notify,
+    /// Who the client has proved to be, for events; the lane has it for requests.
+    pub identities: Mutex<Arc<[Identity]>>,
+    session: AtomicI64,
+    granted_timeout_ms: AtomicU64,
+    is_touched: AtomicBool,
+    pub(crate) figures: Figures,
+    lane: Mutex<Lane>,
+    outbox: Mutex<Outbox>,
+}
+
+/// What the four-letter words tell of a connection.
+#[derive(Debug, Default)]
+pub struct Figures {
+    /// Requests that came.
+    pub received: AtomicU64,
+    /// Replies and events that went.
+    pub sent: AtomicU64,
+    /// When it was made, ms since 1970.
+    pub established_ms: AtomicI64,
+    /// The last zxid it was told.
+    pub last_zxid: AtomicU64,
+    /// The last xid it used.
+    pub last_xid: AtomicI64,
+}
+
+/// Requests that are not answered yet, oldest first.
+#[derive(Debug, Default)]
+pub struct Lane {
+    /// The requests.
+    pub pending: VecDeque<Pending>,
+    /// Who the client has proved to be.
+    pub identities: Arc<[Identity]>,
+}
+
+/// A request that is not answered yet.
+#[derive(Debug)]
+pub enum Pending {
+    /// Waits for the writes before it.
+    Read {
+        /// The client's number of it.
+        xid: Xid,
+        /// What is asked.
+        request: Request,
+        /// Who the client was when it asked.
+        identities: Arc<[Identity]>,
+    },
+    /// Waits for the ensemble.
+    Write {
+        /// The member's number of it.
+        seq: u64,
+    },
+    /// Waits for the leader to prove that it leads, and then for this member to be that far.
+    Sync {
+        /// The member's number of it.
+        seq: u64,
+        /// The client's number of it.
+        xid: Xid,
+        /// Echoed in the answer.
+        path: Text,
+        /// What must be applied before it is answered, once the leader has told.
+        fresh_from: Option<Zxid>,
+    },
+    /// Is answered already, but not before those ahead of it.
+    Answered {
+        /// The client's number of it.
+        xid: Xid,
+        /// The answer's error, 0 for none; it has no body.
+        error: i32,
+        /// What the header tells of the order of txns.
+        position: Position,
+        /// Whether the connection ends with it.
+        then: Then,
+    },
+}
+
+/// The zxid in the header of an answer that needed no look at the state.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Position {
+    /// The last applied.
+    Applied,
+    /// 0, as in answers to auth.
+    Zero,
+    /// -1, as in answers to unknown operations.
+    None,
+}
+
+/// What follows an answer.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Then {
+    /// The next one.
+    Continue,
+    /// The end of the connection, once all is written.
+    Close,
+}
+
+#[derive(Debug, Default)]
+struct Outbox {
+    bytes: BytesMut,
+    is_closing: bool,
+}
+
+impl Connection {
+    /// Makes a connection that has neither session nor requests.
+    pub fn new(id: ConnId, address: SocketAddr, identities: Arc<[Identity]>) -> Self {
+        Self {
+            id,
+            address,
+            cancelled: CancellationToken::new(),
+            ready: Notify::new(),
+            shorter: Notify::new(),
+            identities: Mutex::new(identities.clone()),
+            session: AtomicI64::new(0),
+            granted_timeout_ms: AtomicU64::new(0),
+            is_touched: AtomicBool::new(false),
+            figures: Figures::default(),
+            lane: Mutex::new(Lane { pending: VecDeque::new(), identities }),
+            outbox: Mutex::new(Outbox::default()),
+        }
+    }
+
+    /// Returns the session it serves, [`SessionId::NONE`] before one is asked for.
+    pub fn session(&self) -> SessionId {
+        SessionId(self.session.load(Ordering::Relaxed))
+    }
+
+    /// Notes the session it serves.
+    pub fn set_session(&self, session: SessionId) {
+        self.session.store(session.0, Ordering::Relaxed);
+    }
+
+    /// Returns the timeout its session was granted, in milliseconds.
+    pub fn timeout_ms(&self) -> u64 {
+        self.granted_timeout_ms.load(Ordering::Relaxed)
+    }
+
+    /// Notes the timeout its session was granted.
+    pub fn set_timeout_ms(&self, timeout_ms: u32) {
+        self.granted_timeout_ms.store(timeout_ms.into(), Ordering::Relaxed);
+    }
+
+    /// Notes that the client was heard; returns whether that is news since [`Self::take_touch`].
+    pub fn touch(&self) -> bool {
+        !self.is_touched.swap(true, Ordering::Relaxed)
+    }
+
+    /// Returns whether the client was heard, and forgets it.
+    pub fn take_touch(&self) -> bool {
+        self.is_touched.swap(false, Ordering::Relaxed)
+    }
+
+    /// Gives access to the lane. A guard of the state is taken before, never after.
+    pub fn lane(&self) -> parking_lot::MutexGuard<'_, Lane> {
+        self.lane.lock()
+    }
+
+    /// Returns the number of requests not answered yet.
+    pub fn lane_len(&self) -> usize {
+        self.lane.lock().pending.len()
+    }
+
+    /// Queues encoded frames for the client.
+    pub fn send(&self, frames: &[u8], then: Then) {
+        let mut outbox = self.outbox.lock();
+        if outbox.is_closing {
+            return;
+        }
+        outbox.bytes.extend_from_slice(frames);
+        self.sent(outbox, then);
+    }
+
+    /// Queues a reply for the client.
+    pub fn reply(&self, xid: Xid, zxid: Zxid, error: i32, body: &Response, then: Then) {
+        let mut outbox = self.outbox.lock();
+        if outbox.is_closing {
+            return;
+        }
+        put_reply(&mut outbox.bytes, xid, zxid, error, body);
+        if zxid != Zxid::NONE {
+            self.figures.last_zxid.store(zxid.0, Ordering::Relaxed);
+        }
+        self.figures.last_xid.store(xid.0.into(), Ordering::Relaxed);
+        self.sent(outbox, then);
+    }
+
+    /// Queues a watch event for the client.
+    pub fn event(&self, event: &WatchEvent) {
+        let mut outbox = self.outbox.lock();
+        if outbox.is_closing {
+            return;
+        }
+        frame::put_frame(&mut outbox.bytes, |out| {
+            ReplyHeader { xid: Xid::EVENT, zxid: Zxid::NONE, error: 0 }.encode(out);
+            event.encode(out);
+        });
+        self.sent(outbox, Then::Continue);
+    }
+
+    fn sent(&self, mut outbox: parking_lot::MutexGuard<'_, Outbox>, then: Then) {
+        self.figures.sent.fetch_add(1, Ordering::Relaxed);
+        outbox.is_closing |= then == Then::Close;
+        let is_over = outbox.bytes.len() > OUTBOX_LEN_BYTES_MAX;
+        drop(outbox);
+        if is_over {
+            self.cancelled.cancel();
+        }
+        self.ready.notify_one();
+    }
+
+    /// Ends the connection once all that is queued is written.
+    pub fn close(&self) {
+        self.outbox.lock().is_closing = true;
+        self.ready.notify_one();
+    }
+
+    /// Takes what waits to be written, and whether that is the last.
+    pub fn take_outbox(&self) -> (BytesMut, bool) {
+        let mut outbox = self.outbox.lock();
+        (std::mem::take(&mut outbox.bytes), outbox.is_closing)
+    }
+}
+
+/// Appends a reply as a frame.
+pub fn put_reply(out: &mut BytesMut, xid: Xid, zxid: Zxid, error: i32, body: &Response) {
+    frame::put_frame(out, |out| {
+        ReplyHeader { xid, zxid, error }.encode(out);
+        body.encode(out);
+    });
+}

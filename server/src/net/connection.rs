@@ -1,0 +1,230 @@
+//! One client's socket: a reading half that admits requests and a writing half that empties the
+//! outbox. The rest of the member sees only the [`Connection`].
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use bytes::{Bytes, BytesMut};
+use conclave_protocol::{
+    acl::Identity,
+    frame,
+    ids::{Password, SessionId},
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{
+        TcpStream,
+        tcp::{OwnedReadHalf, OwnedWriteHalf},
+    },
+};
+use tokio_util::sync::CancellationToken;
+
+use super::words;
+use crate::{
+    driver::Handle,
+    lane::{Connection, LANE_REQUESTS_MAX},
+    pipeline::{admit, forward::Submission},
+};
+
+/// Silence of a connection without a session after which it is closed, in milliseconds.
+const HANDSHAKE_MS: u64 = 10_000;
+
+/// Bytes read from a socket at a time.
+const READ_LEN_BYTES: usize = 16 << 10;
+
+/// Frames admitted under one guard of the state, at most.
+const ADMIT_BATCH_MAX: usize = 256;
+
+/// Serves one client until it goes, is sent away, or `stop`.
+pub async fn serve(
+    socket: TcpStream,
+    address: SocketAddr,
+    handle: Handle,
+    stop: CancellationToken,
+) {
+    // A reply waits for nothing: batching is done by the outbox.
+    if socket.set_nodelay(true).is_err() {
+        return;
+    }
+    let shared = &handle.shared;
+    let ip = Identity { scheme: "ip".into(), id: address.ip().to_canonical().to_string().into() };
+    let connection = Arc::new(Connection::new(shared.draw_connection(), address, Arc::from([ip])));
+    connection.figures.established_ms.store(handle.clock.wall_ms(), Ordering::Relaxed);
+    shared.metrics.connections_opened.increment(1);
+    let (reading, writing) = socket.into_split();
+    let writer = tokio::spawn(write(connection.clone(), writing));
+    let mut reader = Reader {
+        socket: reading,
+        buffer: BytesMut::new(),
+        connection: connection.clone(),
+        handle: handle.clone(),
+    };
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = connection.cancelled.cancelled() => {}
+        () = reader.run() => {
+            // What was answered before the client stopped sending is still written.
+            connection.close();
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = connection.cancelled.cancelled() => {}
+            }
+        }
+    }
+    shared.drop_connection(&connection);
+    shared.metrics.connections_closed.increment(1);
+    // It ends with the cancelled connection.
+    drop(writer.await);
+}
+
+/// Writes what is queued until the connection is cancelled or its last frame is out.
+async fn write(connection: Arc<Connection>, mut socket: OwnedWriteHalf) {
+    loop {
+        let (bytes, is_last) = connection.take_outbox();
+        if bytes.is_empty() {
+            if is_last {
+                break;
+            }
+            tokio::select! {
+                () = connection.ready.notified() => continue,
+                () = connection.cancelled.cancelled() => break,
+            }
+        }
+        tokio::select! {
+            written = socket.write_all(&bytes) => if written.is_err() { break },
+            () = connection.cancelled.cancelled() => break,
+        }
+    }
+    // Best effort: the other side may have gone.
+    drop(socket.shutdown().await);
+    connection.cancelled.cancel();
+}
+
+struct Reader {
+    socket: OwnedReadHalf,
+    buffer: BytesMut,
+    connection: Arc<Connection>,
+    handle: Handle,
+}
+
+impl Reader {
+    async fn run(&mut self) {
+        let first = tokio::time::timeout(Duration::from_millis(HANDSHAKE_MS), self.first_frame());
+        let Ok(Some(frame)) = first.await else { return };
+        if !self.connect(frame).await {
+            return;
+        }
+        loop {
+            let Some(frames) = self.frames() else { return };
+            if frames.is_empty() {
+                if !self.read_more().await {
+                    return;
+                }
+                continue;
+            }
+            if !self.admit(frames).await {
+                return;
+            }
+        }
+    }
+
+    /// Returns the first frame, or `None` when there is none to be: the client has gone, or asked
+    /// a four-letter word and has its answer.
+    async fn first_frame(&mut self) -> Option<Bytes> {
+        while self.buffer.len() < 4 {
+            if !self.read_more().await {
+                return None;
+            }
+        }
+        let word = self.buffer[..4].try_into().expect("four bytes");
+        if let Some(word) = frame::four_letter_word(&word) {
+            let answer = words::answer(word, &self.handle);
+            self.connection.send(answer.as_bytes(), crate::lane::Then::Close);
+            return None;
+        }
+        let len_bytes_max = self.frame_len_bytes_max();
+        loop {
+            match frame::decode_frame(&mut self.buffer, len_bytes_max) {
+                Ok(Some(frame)) => return Some(frame),
+                Ok(None) => {
+                    if !self.read_more().await {
+                        return None;
+                    }
+                }
+                Err(_) => return None,
+            }
+        }
+    }
+
+    fn frame_len_bytes_max(&self) -> usize {
+        self.handle.shared.terms.frame_len_bytes_max
+    }
+
+    async fn connect(&mut self, frame: Bytes) -> bool {
+        let shared = &self.handle.shared;
+        if !shared.is_serving() {
+            return false;
+        }
+        let Some(password) = draw_password() else { return false };
+        // Known before it is admitted: the answer may come at once.
+        shared.connections.insert(self.connection.id, self.connection.clone());
+        match admit::admit_connect(shared, &self.connection, frame, password) {
+            Ok(submission) => self.handle.submit(vec![submission]).await,
+            Err(error) => {
+                tracing::debug!(address = %self.connection.address, %error, "client refused");
+                false
+            }
+        }
+    }
+
+    /// Takes the whole frames that are here, up to a batch; `None` when the client talks nonsense.
+    fn frames(&mut self) -> Option<Vec<Bytes>> {
+        let len_bytes_max = self.frame_len_bytes_max();
+        let mut frames = Vec::new();
+        while frames.len() < ADMIT_BATCH_MAX {
+            match frame::decode_frame(&mut self.buffer, len_bytes_max) {
+                Ok(Some(frame)) => frames.push(frame),
+                Ok(None) => break,
+                Err(error) => {
+                    let session = self.connection.session();
+                    tracing::debug!(%session, %error, "client's frame refused");
+                    return None;
+                }
+            }
+        }
+        Some(frames)
+    }
+
+    async fn admit(&mut self, frames: Vec<Bytes>) -> bool {
+        let shared = &self.handle.shared;
+        assert_ne!(self.connection.session(), SessionId::NONE, "connected before");
+        shared.touch(&self.connection);
+        let count = frames.len() as u64;
+        shared.metrics.packets_received.increment(count);
+        self.connection.figures.received.fetch_add(count, Ordering::Relaxed);
+        let mut submissions: Vec<Submission> = Vec::new();
+        let admitted = admit::admit(shared, &self.connection, frames, &mut submissions);
+        if !submissions.is_empty() && !self.handle.submit(submissions).await {
+            return false;
+        }
+        while self.connection.lane_len() >= LANE_REQUESTS_MAX {
+            self.connection.shorter.notified().await;
+        }
+        admitted.is_ok()
+    }
+
+    async fn read_more(&mut self) -> bool {
+        self.buffer.reserve(READ_LEN_BYTES);
+        matches!(self.socket.read_buf(&mut self.buffer).await, Ok(count) if count > 0)
+    }
+}
+
+/// Draws a session's password; `None` when the system has no entropy, and the client must go.
+fn draw_password() -> Option<Password> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).ok()?;
+    Some(Password(bytes))
+}

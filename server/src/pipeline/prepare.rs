@@ -1,0 +1,317 @@
+//! Stage 3, on the leader: a request becomes an idempotent txn, or an error txn that says why not.
+//! The order of the checks is ZooKeeper's own, as its clients can tell which error wins.
+
+use std::sync::Arc;
+
+use conclave_protocol::{
+    acl::{Acl, Identity, Perms},
+    code::ErrorCode,
+    ids::{Password, ServerId, SessionId},
+    multi::Op,
+    opcode::OpCode,
+    path,
+    peer::forward::{Action, Forwarded},
+    request::{Create, Request},
+    text::Text,
+    txn::{Change, CreateChange, Origin, Owner, Txn},
+};
+
+use super::outstanding::{Future, Outstanding};
+use crate::{acl, session::Session, state::State};
+
+/// Bytes of a name's sequence number: ten digits, zero-padded.
+const SEQUENCE_DIGITS: usize = 10;
+
+/// Znodes that are part of the service and cannot be deleted.
+const RESERVED: [&str; 4] = ["/", "/zookeeper", "/zookeeper/quota", "/zookeeper/config"];
+
+/// Resolves `request`, admitted by member `from`, against `state` and what is outstanding.
+pub fn prepare(
+    outstanding: &mut Outstanding,
+    state: &State,
+    from: ServerId,
+    request: Forwarded,
+    time_ms: i64,
+) -> Txn {
+    let Forwarded { seq, session, xid, identities, action } = request;
+    let mut stage = Stage { outstanding, state, session, identities: &identities };
+    let change = match action {
+        Action::Open { timeout_ms, password } => stage.open(from, timeout_ms, password),
+        Action::Attach { timeout_ms, password } => stage.attach(from, timeout_ms, password),
+        Action::Close => stage.close(from),
+        Action::Request { opcode, body } => stage.request(from, opcode, body),
+    };
+    outstanding.prepared();
+    Txn { origin: Origin { server: from, seq }, session, xid, time_ms, change }
+}
+
+/// Resolves the end of a session whose time is up.
+pub fn prepare_expiry(
+    outstanding: &mut Outstanding,
+    state: &State,
+    me: ServerId,
+    session: SessionId,
+    time_ms: i64,
+) -> Txn {
+    let mut stage = Stage { outstanding, state, session, identities: &[] };
+    let change = match stage.outstanding.session(state, session) {
+        Some(_) => stage.close_open(),
+        None => Change::Error(ErrorCode::SessionExpired),
+    };
+    outstanding.prepared();
+    Txn { origin: Origin { server: me, seq: 0 }, session, xid: Default::default(), time_ms, change }
+}
+
+struct Stage<'a> {
+    outstanding: &'a mut Outstanding,
+    state: &'a State,
+    session: SessionId,
+    identities: &'a [Identity],
+}
+
+impl Stage<'_> {
+    fn open(&mut self, from: ServerId, timeout_ms: u32, password: Password) -> Change {
+        if self.outstanding.session(self.state, self.session).is_some() {
+            // Two members cannot draw the same id; a member whose clock went back can.
+            return Change::Error(ErrorCode::SessionExpired);
+        }
+        let session = Session { timeout_ms, password, owner: from };
+        self.outstanding.set_session(self.session, Some(session));
+        Change::CreateSession { timeout_ms, password }
+    }
+
+    fn attach(&mut self, from: ServerId, timeout_ms: u32, password: Password) -> Change {
+        match self.outstanding.session(self.state, self.session) {
+            Some(found) if found.password == password => {
+                let session = Session { timeout_ms, password, owner: from };
+                self.outstanding.set_session(self.session, Some(session));
+                Change::AttachSession { timeout_ms }
+            }
+            _ => Change::Error(ErrorCode::SessionExpired),
+        }
+    }
+
+    fn close(&mut self, from: ServerId) -> Change {
+        match self.check_session(from) {
+            Ok(()) => self.close_open(),
+            Err(code) => Change::Error(code),
+        }
+    }
+
+    fn close_open(&mut self) -> Change {
+        for path in self.outstanding.ephemerals(self.state, self.session) {
+            self.outstanding.remove_znode(self.state, &path);
+        }
+        self.outstanding.set_session(self.session, None);
+        Change::CloseSession
+    }
+
+    fn check_session(&self, from: ServerId) -> Result<(), ErrorCode> {
+        match self.outstanding.is_owned_by(self.state, self.session, from) {
+            None => Err(ErrorCode::SessionExpired),
+            Some(false) => Err(ErrorCode::SessionMoved),
+            Some(true) => Ok(()),
+        }
+    }
+
+    fn request(&mut self, from: ServerId, opcode: i32, body: bytes::Bytes) -> Change {
+        if let Err(code) = self.check_session(from) {
+            return Change::Error(code);
+        }
+        // The member that admitted it has decoded it before; one that cannot be is its fault.
+        let request = OpCode::from_wire(opcode).map(|opcode| Request::decode(opcode, body));
+        let Some(Ok(request)) = request else {
+            return Change::Error(ErrorCode::MarshallingError);
+        };
+        let result = match request {
+            Request::Create(create) | Request::Create2(create) => self.create(&create),
+            Request::Delete { path, version } => self.delete(&path, version),
+            Request::SetData { path, data, version } => self.set_data(&path, data, version),
+            Request::SetAcl { path, acl, version } => self.set_acl(&path, acl.as_deref(), version),
+            Request::Check { path, version } => self.check(&path, version),
+            Request::Multi(ops) => return self.multi(ops),
+            _ => Err(ErrorCode::Unimplemented),
+        };
+        result.unwrap_or_else(|code| {
+            self.outstanding.undo();
+            Change::Error(code)
+        })
+    }
+
+    fn multi(&mut self, ops: Vec<Op>) -> Change {
+        let mut changes = Vec::with_capacity(ops.len());
+        for (index, op) in ops.into_iter().enumerate() {
+            let result = match op {
+                Op::Create(create) | Op::Create2(create) => self.create(&create),
+                Op::Delete { path, version } => self.delete(&path, version),
+                Op::SetData { path, data, version } => self.set_data(&path, data, version),
+                Op::Check { path, version } => self.check(&path, version),
+                Op::CreateContainer(_) | Op::CreateTtl { .. } => Err(ErrorCode::Unimplemented),
+            };
+            match result {
+                Ok(change) => changes.push(change),
+                Err(code) => {
+                    self.outstanding.undo();
+                    return Change::MultiError { failed_op: index as u32, code };
+                }
+            }
+        }
+        Change::Multi(changes)
+    }
+
+    fn create(&mut self, create: &Create) -> Result<Change, ErrorCode> {
+        let mode = Mode::from_flags(create.flags)?;
+        let path = lossy(&create.path);
+        let parent_path = parent_of(&path)?;
+        let acl = acl::resolve(create.acl.as_deref(), self.identities)?;
+        let mut parent = self.find(parent_path)?;
+        self.check_perms(&parent, Perms::CREATE)?;
+        let path = if mode.is_sequential {
+            format!("{path}{:0width$}", parent.created, width = SEQUENCE_DIGITS)
+        } else {
+            path.clone()
+        };
+        path::validate(&path).map_err(|_| ErrorCode::BadArguments)?;
+        if self.outstanding.znode(self.state, &path).is_some() {
+            return Err(ErrorCode::NodeExists);
+        }
+        if matches!(parent.owner, Owner::Ephemeral(_)) {
+            return Err(ErrorCode::NoChildrenForEphemerals);
+        }
+        let owner =
+            if mode.is_ephemeral { Owner::Ephemeral(self.session) } else { Owner::Persistent };
+
+        // Saturates: after the last number every further sequential create meets its name taken.
+        parent.created = parent.created.saturating_add(1);
+        parent.child_count += 1;
+        let parent_created = parent.created;
+        let parent_path = path::parent(&path).expect("a validated path below the root");
+        self.outstanding.set_znode(parent_path, Some(parent));
+        let future = Future {
+            version: 0,
+            aversion: 0,
+            created: 0,
+            child_count: 0,
+            owner,
+            acl: Arc::from(&acl[..]),
+        };
+        self.outstanding.set_znode(&path, Some(future));
+        let data = create.data.clone();
+        Ok(Change::Create(CreateChange { path, data, acl, owner, parent_created }))
+    }
+
+    fn delete(&mut self, path: &Text, version: i32) -> Result<Change, ErrorCode> {
+        let path = lossy(path);
+        if RESERVED.contains(&path.as_str()) {
+            return Err(ErrorCode::BadArguments);
+        }
+        let parent = self.find(parent_of(&path)?)?;
+        self.check_perms(&parent, Perms::DELETE)?;
+        let znode = self.find(&path)?;
+        check_version(version, znode.version)?;
+        if znode.child_count > 0 {
+            return Err(ErrorCode::NotEmpty);
+        }
+        self.outstanding.remove_znode(self.state, &path);
+        Ok(Change::Delete { path })
+    }
+
+    fn set_data(
+        &mut self,
+        path: &Text,
+        data: Option<bytes::Bytes>,
+        version: i32,
+    ) -> Result<Change, ErrorCode> {
+        let path = valid(path)?;
+        let mut znode = self.find(&path)?;
+        self.check_perms(&znode, Perms::WRITE)?;
+        check_version(version, znode.version)?;
+        znode.version = znode.version.wrapping_add(1);
+        let version = znode.version;
+        self.outstanding.set_znode(&path, Some(znode));
+        Ok(Change::SetData { path, data, version })
+    }
+
+    fn set_acl(
+        &mut self,
+        path: &Text,
+        acl: Option<&[Acl]>,
+        version: i32,
+    ) -> Result<Change, ErrorCode> {
+        let path = valid(path)?;
+        let acl = acl::resolve(acl, self.identities)?;
+        let mut znode = self.find(&path)?;
+        self.check_perms(&znode, Perms::ADMIN)?;
+        check_version(version, znode.aversion)?;
+        znode.aversion = znode.aversion.wrapping_add(1);
+        znode.acl = Arc::from(&acl[..]);
+        let aversion = znode.aversion;
+        self.outstanding.set_znode(&path, Some(znode));
+        Ok(Change::SetAcl { path, acl, aversion })
+    }
+
+    fn check(&self, path: &Text, version: i32) -> Result<Change, ErrorCode> {
+        let path = lossy(path);
+        let znode = self.find(&path)?;
+        self.check_perms(&znode, Perms::READ)?;
+        check_version(version, znode.version)?;
+        Ok(Change::Check { path })
+    }
+
+    fn find(&self, path: &str) -> Result<Future, ErrorCode> {
+        self.outstanding.znode(self.state, path).ok_or(ErrorCode::NoNode)
+    }
+
+    fn check_perms(&self, znode: &Future, perms: Perms) -> Result<(), ErrorCode> {
+        if acl::allows(&znode.acl, self.identities, perms) {
+            Ok(())
+        } else {
+            Err(ErrorCode::NoAuth)
+        }
+    }
+}
+
+/// What the flags of a create ask for.
+struct Mode {
+    is_ephemeral: bool,
+    is_sequential: bool,
+}
+
+impl Mode {
+    fn from_flags(flags: i32) -> Result<Self, ErrorCode> {
+        let (is_ephemeral, is_sequential) = match flags {
+            0 => (false, false),
+            1 => (true, false),
+            2 => (false, true),
+            3 => (true, true),
+            4 => return Err(ErrorCode::Unimplemented),
+            _ => return Err(ErrorCode::BadArguments),
+        };
+        Ok(Self { is_ephemeral, is_sequential })
+    }
+}
+
+fn check_version(expected: i32, version: i32) -> Result<(), ErrorCode> {
+    if expected == -1 || expected == version { Ok(()) } else { Err(ErrorCode::BadVersion) }
+}
+
+/// Returns the text as ZooKeeper reads it: what is not UTF-8 becomes U+FFFD, which no path holds.
+fn lossy(path: &Text) -> String {
+    path.as_bytes().map_or_else(String::new, |bytes| String::from_utf8_lossy(bytes).into_owned())
+}
+
+fn valid(path: &Text) -> Result<String, ErrorCode> {
+    let path = lossy(path);
+    path::validate(&path).map_err(|_| ErrorCode::BadArguments)?;
+    Ok(path)
+}
+
+/// Returns the path up to the last slash; the rest is judged later, as ZooKeeper does.
+fn parent_of(path: &str) -> Result<&str, ErrorCode> {
+    match path.rfind('/') {
+        None => Err(ErrorCode::BadArguments),
+        Some(_) if path.contains('\0') => Err(ErrorCode::BadArguments),
+        Some(0) => Ok("/"),
+        Some(slash) => Ok(&path[..slash]),
+    }
+}

@@ -1,0 +1,239 @@
+//! Reads: answered from this member's own state, under the guard the caller holds. A watch is
+//! armed under the same guard, so that no change falls between the read and its watch.
+
+use std::sync::Arc;
+
+use conclave_protocol::{
+    acl::{Acl, Identity, Perms},
+    code::ErrorCode,
+    event::{EventKind, KeeperState, WatchEvent},
+    ids::Xid,
+    request::Request,
+    response::{ClientInfo, Response},
+    text::Text,
+    zxid::Zxid,
+};
+
+use crate::{
+    acl,
+    lane::{Connection, Then},
+    state::State,
+    tree::Node,
+    watch::{WatchKind, Watches},
+};
+
+/// Answers one read.
+pub fn answer(
+    connection: &Connection,
+    state: &State,
+    watches: &Watches,
+    xid: Xid,
+    request: &Request,
+    identities: &Arc<[Identity]>,
+) {
+    let stage = Stage { connection, state, watches, identities };
+    let xid = if matches!(request, Request::Ping) { Xid::PING } else { xid };
+    let (error, body) = match stage.read(request) {
+        Ok(body) => (0, body),
+        Err(code) => (code.to_wire(), Response::Empty),
+    };
+    connection.reply(xid, state.last_applied, error, &body, Then::Continue);
+}
+
+struct Stage<'a> {
+    connection: &'a Connection,
+    state: &'a State,
+    watches: &'a Watches,
+    identities: &'a [Identity],
+}
+
+impl Stage<'_> {
+    fn read(&self, request: &Request) -> Result<Response, ErrorCode> {
+        match request {
+            Request::Ping => Ok(Response::Empty),
+            Request::Exists { path, watch } => self.exists(path, *watch),
+            Request::GetData { path, watch } => {
+                let (path, node) = self.find(path, Perms::READ)?;
+                self.arm(path, *watch, WatchKind::Data);
+                Ok(Response::Data { data: node.data().map(copy), stat: node.stat() })
+            }
+            Request::GetChildren { path, watch } => {
+                let (path, node) = self.find(path, Perms::READ)?;
+                self.arm(path, *watch, WatchKind::Child);
+                Ok(Response::Children(names(&node)))
+            }
+            Request::GetChildren2 { path, watch } => {
+                let (path, node) = self.find(path, Perms::READ)?;
+                self.arm(path, *watch, WatchKind::Child);
+                Ok(Response::Children2 { children: names(&node), stat: node.stat() })
+            }
+            Request::GetAcl { path } => {
+                let (_, node) = self.find(path, Perms(Perms::READ.0 | Perms::ADMIN.0))?;
+                Ok(Response::Acl { acl: self.visible_acl(&node), stat: node.stat() })
+            }
+            Request::SetWatches { relative_zxid, data, exist, child } => {
+                self.set_watches(*relative_zxid, data, exist, child);
+                Ok(Response::Empty)
+            }
+            Request::SetWatches2 { relative_zxid, data, exist, child, persistent, recursive } => {
+                self.set_watches(*relative_zxid, data, exist, child);
+                for path in persistent.iter().filter_map(Text::as_str) {
+                    self.arm(path, true, WatchKind::Persistent);
+                }
+                for path in recursive.iter().filter_map(Text::as_str) {
+                    self.arm(path, true, WatchKind::PersistentRecursive);
+                }
+                Ok(Response::Empty)
+            }
+            Request::AddWatch { path, mode } => self.add_watch(path, *mode),
+            Request::CheckWatches { path, kind } => self.check_watches(path, *kind),
+            Request::RemoveWatches { path, kind } => self.remove_watches(path, *kind),
+            Request::GetEphemerals { prefix } => Ok(Response::Ephemerals(self.ephemerals(prefix))),
+            Request::GetAllChildrenNumber { path } => {
+                let (path, _) = self.find(path, Perms::READ)?;
+                let count = self.state.tree.count_descendants(path).unwrap_or(0);
+                Ok(Response::AllChildrenNumber(i32::try_from(count).unwrap_or(i32::MAX)))
+            }
+            Request::WhoAmI => Ok(Response::WhoAmI(self.who_am_i())),
+            _ => Err(ErrorCode::Unimplemented),
+        }
+    }
+
+    fn find<'p>(&self, path: &'p Text, perms: Perms) -> Result<(&'p str, Node<'_>), ErrorCode> {
+        let path = readable(path)?;
+        let node = self.state.tree.node(path).ok_or(ErrorCode::NoNode)?;
+        if !acl::allows(node.acl(), self.identities, perms) {
+            return Err(ErrorCode::NoAuth);
+        }
+        Ok((path, node))
+    }
+
+    fn exists(&self, path: &Text, watch: bool) -> Result<Response, ErrorCode> {
+        let path = readable(path)?;
+        if path.contains('\0') {
+            return Err(ErrorCode::BadArguments);
+        }
+        // Armed also when there is none: it waits for the creation.
+        self.arm(path, watch, WatchKind::Data);
+        let node = self.state.tree.node(path).ok_or(ErrorCode::NoNode)?;
+        Ok(Response::Stat(node.stat()))
+    }
+
+    fn visible_acl(&self, node: &Node<'_>) -> Vec<Acl> {
+        if acl::allows(node.acl(), self.identities, Perms::ADMIN) {
+            node.acl().to_vec()
+        } else {
+            acl::masked(node.acl())
+        }
+    }
+
+    fn arm(&self, path: &str, watch: bool, kind: WatchKind) {
+        if watch {
+            self.watches.arm(self.connection.id, path, kind);
+        }
+    }
+
+    fn add_watch(&self, path: &Text, mode: i32) -> Result<Response, ErrorCode> {
+        let kind = match mode {
+            0 => WatchKind::Persistent,
+            1 => WatchKind::PersistentRecursive,
+            _ => return Err(ErrorCode::MarshallingError),
+        };
+        self.arm(readable(path)?, true, kind);
+        Ok(Response::AddWatch { error: 0 })
+    }
+
+    fn check_watches(&self, path: &Text, kind: i32) -> Result<Response, ErrorCode> {
+        let side = watch_side(kind)?;
+        let is_there = self.watches.is_watched(readable(path)?, side);
+        if is_there { Ok(Response::Empty) } else { Err(ErrorCode::NoWatcher) }
+    }
+
+    fn remove_watches(&self, path: &Text, kind: i32) -> Result<Response, ErrorCode> {
+        let side = watch_side(kind)?;
+        let was_there = self.watches.disarm(self.connection.id, readable(path)?, side);
+        if was_there { Ok(Response::Empty) } else { Err(ErrorCode::NoWatcher) }
+    }
+
+    /// Arms again what a client watched on another connection; what changed since
+    /// `relative_zxid` is told at once instead.
+    fn set_watches(&self, relative_zxid: Zxid, data: &[Text], exist: &[Text], child: &[Text]) {
+        for path in data.iter().filter_map(Text::as_str) {
+            match self.state.tree.node(path) {
+                None => self.tell(EventKind::NodeDeleted, path),
+                Some(node) if node.stat().mzxid > relative_zxid => {
+                    self.tell(EventKind::NodeDataChanged, path);
+                }
+                Some(_) => self.arm(path, true, WatchKind::Data),
+            }
+        }
+        for path in exist.iter().filter_map(Text::as_str) {
+            match self.state.tree.node(path) {
+                Some(_) => self.tell(EventKind::NodeCreated, path),
+                None => self.arm(path, true, WatchKind::Data),
+            }
+        }
+        for path in child.iter().filter_map(Text::as_str) {
+            match self.state.tree.node(path) {
+                None => self.tell(EventKind::NodeDeleted, path),
+                Some(node) if node.stat().pzxid > relative_zxid => {
+                    self.tell(EventKind::NodeChildrenChanged, path);
+                }
+                Some(_) => self.arm(path, true, WatchKind::Child),
+            }
+        }
+    }
+
+    fn tell(&self, kind: EventKind, path: &str) {
+        let state = KeeperState::SyncConnected;
+        self.connection.event(&WatchEvent { kind, state, path: path.into() });
+    }
+
+    fn ephemerals(&self, prefix: &Text) -> Vec<Text> {
+        let Some(prefix) = prefix.as_str() else { return Vec::new() };
+        let paths = self.state.tree.ephemerals(self.connection.session());
+        paths.filter(|path| path.starts_with(prefix)).map(Text::from).collect()
+    }
+
+    fn who_am_i(&self) -> Vec<ClientInfo> {
+        self.identities
+            .iter()
+            .map(|Identity { scheme, id }| {
+                let user = id.as_str().and_then(|id| id.split(':').next()).map(Text::from);
+                let is_digest = scheme.as_str() == Some("digest");
+                let user = user.filter(|_| is_digest).unwrap_or_else(|| id.clone());
+                ClientInfo { scheme: scheme.clone(), user }
+            })
+            .collect()
+    }
+}
+
+/// Returns the path a read names: the empty string is the root, as in ZooKeeper.
+fn readable(path: &Text) -> Result<&str, ErrorCode> {
+    if path.is_null() {
+        return Err(ErrorCode::MarshallingError);
+    }
+    match path.as_str() {
+        Some("") => Ok("/"),
+        Some(path) => Ok(path),
+        // Not UTF-8: no znode has such a name.
+        None => Err(ErrorCode::NoNode),
+    }
+}
+
+fn watch_side(kind: i32) -> Result<crate::watch::Side, ErrorCode> {
+    match kind {
+        1 => Ok(crate::watch::Side::Child),
+        2 => Ok(crate::watch::Side::Data),
+        3 => Ok(crate::watch::Side::Any),
+        _ => Err(ErrorCode::MarshallingError),
+    }
+}
+
+fn names(node: &Node<'_>) -> Vec<Text> {
+    node.children().map(Text::from).collect()
+}
+
+fn copy(data: &[u8]) -> bytes::Bytes {
+    bytes::Bytes::copy_from_slice(data)
+}

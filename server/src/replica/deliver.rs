@@ -1,0 +1,110 @@
+//! Stages 5 to 7 in the member: committed txns are applied, their watches fire, their clients are
+//! answered, all under one guard for a batch.
+
+use conclave_protocol::{
+    ids::SessionId,
+    txn::{Entry, Txn},
+};
+
+use super::{Effect, Replica};
+use crate::{
+    pipeline::{
+        apply::{self, Applied, Outcome},
+        forward::{Shape, Waiter},
+        notify, reply,
+    },
+    shared::Shared,
+};
+
+impl Replica {
+    pub(super) fn on_deliver(&mut self, entries: Vec<Entry>, effects: &mut Vec<Effect>) {
+        let shared = self.shared.clone();
+        let mut state = shared.state.write();
+        for entry in &entries {
+            let txn = Txn::decode(entry.txn.clone())
+                .expect("prepare encoded it, and every hop and disk checked its checksum");
+            let seq = txn.origin.seq;
+            let is_mine = txn.origin.server == shared.me && seq != 0;
+            let waiter = is_mine.then(|| self.waiting.remove(seq)).flatten();
+            if let Some(waiter) = &waiter {
+                reply::drain_up_to(waiter, seq, &state, &shared.watches);
+            }
+            let applied = apply::apply(&mut state, entry, txn);
+            if let Some(leading) = &mut self.leading {
+                leading.outstanding.applied();
+            }
+            self.on_session_change(
+                &applied,
+                waiter.as_ref(),
+                state.sessions.find(applied.session).map(|s| s.timeout_ms),
+            );
+            notify::notify(&shared, &state, &applied);
+            if let Some(waiter) = &waiter {
+                reply::reply(waiter, &applied);
+                reply::drain(&waiter.connection, &state, &shared.watches);
+            }
+            self.since_snapshot.0 += 1;
+            self.since_snapshot.1 += entry.txn.len() as u64;
+        }
+        drop(state);
+        shared.metrics.txns_applied.increment(entries.len() as u64);
+        self.drain_syncing();
+        self.snapshot_when_due(effects);
+    }
+
+    fn on_session_change(
+        &mut self,
+        applied: &Applied,
+        waiter: Option<&Waiter>,
+        timeout_ms: Option<u32>,
+    ) {
+        let Applied { session, outcome, .. } = applied;
+        match outcome {
+            Outcome::SessionGranted { .. } => {
+                if let Some((leading, timeout_ms)) = self.leading.as_mut().zip(timeout_ms) {
+                    leading.tracker.track(*session, timeout_ms, self.time.session_ms());
+                }
+                if let Some(waiter) = waiter {
+                    serve_here(&self.shared, *session, waiter);
+                }
+            }
+            Outcome::SessionClosed => {
+                if let Some(leading) = &mut self.leading {
+                    leading.tracker.forget(*session);
+                }
+                let is_asked = waiter.is_some_and(|waiter| waiter.shape == Shape::Close);
+                if !is_asked {
+                    end_here(&self.shared, *session);
+                }
+                self.shared.sessions.remove(session);
+                self.shared.metrics.sessions_closed.increment(1);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Notes that `waiter`'s connection serves the session now; another one here that did is closed.
+fn serve_here(shared: &Shared, session: SessionId, waiter: &Waiter) {
+    shared.metrics.sessions_opened.increment(1);
+    let connection = &waiter.connection;
+    if connection.cancelled.is_cancelled() {
+        return;
+    }
+    let before = shared.sessions.insert(session, connection.id);
+    if let Some(before) = before.filter(|before| *before != connection.id)
+        && let Some(old) = shared.connections.get(&before).map(|entry| entry.value().clone())
+    {
+        old.close();
+    }
+}
+
+/// Ends the connection of a session that was closed by others or has expired.
+fn end_here(shared: &Shared, session: SessionId) {
+    let id = shared.sessions.get(&session).map(|id| *id);
+    if let Some(id) = id
+        && let Some(connection) = shared.connections.get(&id).map(|entry| entry.value().clone())
+    {
+        connection.close();
+    }
+}

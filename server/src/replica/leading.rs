@@ -1,0 +1,107 @@
+//! What only a leader has: the overlay of outstanding changes, the clock over the sessions, the
+//! txns that wait to be proposed, the confirmations under way.
+
+use bytes::Bytes;
+use conclave_protocol::{
+    ids::{ServerId, SessionId},
+    peer::forward::Forwarded,
+    txn::Txn,
+};
+
+use super::{Confirmations, Replica};
+use crate::{
+    pipeline::{outstanding::Outstanding, prepare},
+    session::Tracker,
+    state::State,
+};
+
+/// Sessions closed in one tick at most, so that a mass expiry does not hold up everyone else.
+const EXPIRE_BATCH_MAX: usize = 1000;
+
+/// A leader's own.
+#[derive(Debug)]
+pub(super) struct Leading {
+    pub(super) outstanding: Outstanding,
+    pub(super) tracker: Tracker,
+    /// Encoded txns, until the next flush.
+    pub(super) proposals: Vec<Bytes>,
+    confirmations: Confirmations,
+    next_token: u64,
+}
+
+impl Leading {
+    /// Begins a reign: every session has its full timeout again, as nobody can know what the old
+    /// leader heard last.
+    pub(super) fn new(state: &State, now_ms: u64) -> Self {
+        let mut tracker = Tracker::default();
+        for (id, session) in state.sessions.iter() {
+            tracker.track(id, session.timeout_ms, now_ms);
+        }
+        Self {
+            outstanding: Outstanding::default(),
+            tracker,
+            proposals: Vec::new(),
+            confirmations: Confirmations::new(),
+            next_token: 1,
+        }
+    }
+
+    pub(super) fn touch(&mut self, sessions: &[SessionId], now_ms: u64) {
+        for session in sessions {
+            self.tracker.touch(*session, now_ms);
+        }
+    }
+
+    /// Draws a token for a confirmation that `from` waits for.
+    pub(super) fn confirm(&mut self, from: ServerId, seq: u64) -> u64 {
+        let token = self.next_token;
+        self.next_token += 1;
+        self.confirmations.insert(token, (from, seq));
+        token
+    }
+
+    pub(super) fn confirmed(&mut self, token: u64) -> Option<(ServerId, u64)> {
+        self.confirmations.remove(&token)
+    }
+
+    fn propose(&mut self, txn: &Txn) {
+        let mut bytes = Vec::new();
+        txn.encode(&mut bytes);
+        self.proposals.push(bytes.into());
+    }
+}
+
+impl Replica {
+    /// Stage 3: resolves a request of member `from`; ignored when this member does not lead, as
+    /// the sender will notice by itself.
+    pub(super) fn prepare(&mut self, from: ServerId, request: Forwarded) {
+        let Some(leading) = &mut self.leading else { return };
+        let state = self.shared.state.read();
+        leading.tracker.touch(request.session, self.time.session_ms());
+        let wall_ms = self.time.wall_ms;
+        let txn = prepare::prepare(&mut leading.outstanding, &state, from, request, wall_ms);
+        leading.propose(&txn);
+    }
+
+    /// Closes the sessions whose time is up.
+    pub(super) fn expire_sessions(&mut self) {
+        let Some(leading) = &mut self.leading else { return };
+        let expired = leading.tracker.take_expired(self.time.session_ms(), EXPIRE_BATCH_MAX);
+        if expired.is_empty() {
+            return;
+        }
+        let state = self.shared.state.read();
+        for session in expired {
+            tracing::info!(%session, "session expired");
+            self.shared.metrics.sessions_expired.increment(1);
+            let txn = prepare::prepare_expiry(
+                &mut leading.outstanding,
+                &state,
+                self.shared.me,
+                session,
+                self.time.wall_ms,
+            );
+            leading.propose(&txn);
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! What a member's connection tasks and its owner share: the state under its guard, and the tables
+//! that many of them change at once.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering},
+};
+
+use conclave_protocol::ids::{ServerId, SessionId};
+use dashmap::DashMap;
+use parking_lot::{Mutex, RwLock};
+
+use crate::{
+    lane::Connection,
+    metric::MemberMetrics,
+    state::State,
+    watch::{ConnId, Watches},
+};
+
+/// Shared by everything in one member.
+#[derive(Debug)]
+pub struct Shared {
+    /// The member.
+    pub me: ServerId,
+    /// Whether it is the only one of its ensemble.
+    pub is_alone: bool,
+    /// What clients are granted.
+    pub terms: Terms,
+    /// Tree and sessions. Held exclusively only while a batch is applied.
+    pub state: RwLock<State>,
+    /// Who waits for which change. A watch is armed under a guard of the state.
+    pub watches: Watches,
+    /// Live connections by number.
+    pub connections: DashMap<ConnId, Arc<Connection>>,
+    /// The connection that serves a session here.
+    pub sessions: DashMap<SessionId, ConnId>,
+    /// Sessions heard since the owner last asked.
+    pub touched: Mutex<Vec<SessionId>>,
+    /// Whether clients are served: a leader is known and this member is up to date with it.
+    pub is_serving: AtomicBool,
+    /// What the owner lets others see of the replica.
+    pub figures: Figures,
+    /// The figures of this member.
+    pub metrics: MemberMetrics,
+    next_seq: AtomicU64,
+    next_session: AtomicI64,
+    next_connection: AtomicU64,
+}
+
+/// What clients are granted, from the configuration.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms {
+    /// Least session timeout, in milliseconds.
+    pub session_timeout_ms_min: u32,
+    /// Greatest session timeout, in milliseconds.
+    pub session_timeout_ms_max: u32,
+    /// Longest request frame, in bytes.
+    pub frame_len_bytes_max: usize,
+}
+
+/// What the four-letter words tell of the replica, as of its last turn.
+#[derive(Debug, Default)]
+pub struct Figures {
+    /// 0 looking, 1 leading, 2 following, 3 observing.
+    pub role: AtomicUsize,
+    /// Requests under way.
+    pub outstanding: AtomicUsize,
+    /// A leader's learners.
+    pub learners: AtomicUsize,
+    /// A leader's learners that are synchronised.
+    pub synced: AtomicUsize,
+    /// Links to other members.
+    pub links: AtomicUsize,
+}
+
+impl Shared {
+    /// Makes an empty member's tables. `wall_ms` starts the numbers of sessions and requests, so
+    /// that none is used twice over restarts; `seed` keys the tree's hash table.
+    pub fn new(
+        me: ServerId,
+        is_alone: bool,
+        terms: Terms,
+        metrics: MemberMetrics,
+        wall_ms: i64,
+        seed: u64,
+    ) -> Self {
+        // The member's number in the top byte, then 40 bits of time, then 16 bits to count.
+        let first_session = i64::from(me.0) << 56 | (wall_ms << 16 & 0x00ff_ffff_ffff_ffff);
+        Self {
+            me,
+            is_alone,
+            terms,
+            state: RwLock::new(State::new(seed)),
+            watches: Watches::default(),
+            connections: DashMap::new(),
+            sessions: DashMap::new(),
+            touched: Mutex::new(Vec::new()),
+            is_serving: AtomicBool::new(false),
+            figures: Figures::default(),
+            metrics,
+            next_seq: AtomicU64::new((wall_ms as u64) << 20),
+            next_session: AtomicI64::new(first_session),
+            next_connection: AtomicU64::new(1),
+        }
+    }
+
+    /// Returns whether clients are served.
+    pub fn is_serving(&self) -> bool {
+        self.is_serving.load(Ordering::Acquire)
+    }
+
+    /// Draws the number of a write.
+    pub fn draw_seq(&self) -> u64 {
+        self.next_seq.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Draws the id of a new session.
+    pub fn draw_session(&self) -> SessionId {
+        SessionId(self.next_session.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Draws the number of a new connection.
+    pub fn draw_connection(&self) -> ConnId {
+        ConnId(self.next_connection.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Notes that a connection's client was heard.
+    pub fn touch(&self, connection: &Connection) {
+        if connection.touch() {
+            self.touched.lock().push(connection.session());
+        }
+    }
+
+    /// Forgets a connection and its watches; its session lives on.
+    pub fn drop_connection(&self, connection: &Connection) {
+        connection.cancelled.cancel();
+        self.connections.remove(&connection.id);
+        self.sessions.remove_if(&connection.session(), |_, id| *id == connection.id);
+        self.watches.drop_connection(connection.id);
+    }
+
+    /// Ends every connection: this member can serve nobody now.
+    pub fn drop_all_connections(&self) {
+        let all: Vec<Arc<Connection>> =
+            self.connections.iter().map(|entry| entry.value().clone()).collect();
+        for connection in all {
+            self.drop_connection(&connection);
+        }
+    }
+}
