@@ -99,7 +99,7 @@ pub fn recover<F: Fs>(
     remove_temporaries(fs, snapshot_dir, &mut notes)?;
     cut(fs, log_dir, replay.cut.as_ref(), &mut notes)?;
     let (segments, last) = (replay.segments, replay.last);
-    let log = Log::open(fs, log_dir, snapshot_dir, options, segments, last)?;
+    let log = Log::open(fs, log_dir, snapshot_dir, options, segments, base, last)?;
     Ok(Recovered { snapshot: loaded.snapshot, entries: replay.entries, epochs, log, notes })
 }
 

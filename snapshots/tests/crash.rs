@@ -90,6 +90,17 @@ fn a_disk_that_fills_up_takes_the_same_batch_once_there_is_room() {
     assert!(refused < 240, "{refused} runs were refused elsewhere than in the log");
 }
 
+#[test]
+fn a_truncate_after_a_crash_within_a_reset_goes_back_to_the_snapshot_at_most() {
+    for (seed, cut) in [
+        (3_436_334_430, 1_857_711_241),
+        (1_437_534_480, 1_595_977_499),
+        (879_916_973, 1_448_184_048),
+    ] {
+        crash_at(seed, 120, cut % calls_of(seed, 120), CrashMode::Drop);
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 

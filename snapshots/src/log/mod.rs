@@ -58,6 +58,8 @@ pub struct Log<F: Fs> {
     sealed: Vec<Zxid>,
     /// The segment that takes what is appended; none after a roll, until the next append.
     current: Option<Segment<F>>,
+    /// The snapshot that the log goes on from: it has what older segments may lack.
+    base: Zxid,
     /// The last entry appended, or what a new one must follow.
     last: Zxid,
     synced: Synced<F>,
@@ -72,13 +74,15 @@ enum Health {
 }
 
 impl<F: Fs> Log<F> {
-    /// Takes over recovered segments; everything up to `last` is durable.
+    /// Takes over recovered segments behind the snapshot of `base`; everything up to `last` is
+    /// durable.
     pub(crate) fn open(
         fs: &F,
         dir: &str,
         synced_dir: &str,
         options: LogOptions,
         segments: Vec<Zxid>,
+        base: Zxid,
         last: Zxid,
     ) -> Result<Self, StorageError> {
         assert!(segments.is_sorted(), "segments come in log order");
@@ -89,6 +93,7 @@ impl<F: Fs> Log<F> {
             options,
             sealed: segments,
             current: None,
+            base,
             last,
             synced,
             health: Health::Sound,

@@ -34,7 +34,8 @@ impl<F: Fs> Log<F> {
                 log.last = after;
                 return Ok(());
             };
-            log.last = log.cut_behind(first, after)?;
+            // Older segments that a crash within a reset left end before the snapshot's zxid.
+            log.last = log.cut_behind(first, after)?.max(log.base.min(after));
             log.synced.set(log.last)
         })
     }
@@ -52,7 +53,7 @@ impl<F: Fs> Log<F> {
             while !log.sealed.is_empty() {
                 log.remove_newest()?;
             }
-            log.last = zxid;
+            (log.base, log.last) = (zxid, zxid);
             log.synced.set(zxid)
         })
     }
