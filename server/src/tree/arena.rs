@@ -128,9 +128,9 @@ impl Arena {
     }
 
     pub(super) fn children(&self, parent: u32) -> impl Iterator<Item = u32> {
-        let first = self.get(parent).first_child;
-        std::iter::successors(Some(first), |slot| Some(self.get(*slot).next))
-            .take_while(|slot| *slot != NO_SLOT)
+        let linked = |slot: u32| (slot != NO_SLOT).then_some(slot);
+        let first = linked(self.get(parent).first_child);
+        std::iter::successors(first, move |slot| linked(self.get(*slot).next))
     }
 
     pub(super) fn path(&self, slot: u32) -> String {

@@ -180,9 +180,8 @@ impl Links {
     }
 
     fn children(&self, parent: u32) -> impl Iterator<Item = u32> {
-        std::iter::successors(Some(self.first[parent as usize]), |number| {
-            Some(self.next[*number as usize])
-        })
-        .take_while(|number| *number != NONE)
+        let linked = |number: u32| (number != NONE).then_some(number);
+        let first = linked(self.first[parent as usize]);
+        std::iter::successors(first, move |number| linked(self.next[*number as usize]))
     }
 }
