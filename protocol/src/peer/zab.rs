@@ -183,6 +183,29 @@ pub enum Message {
         /// The round answered.
         round: u64,
     },
+    /// Discovery, leader to learner: your history is ahead of mine, tell me what I lack.
+    Pull {
+        /// The learner's attempt.
+        stream: u64,
+        /// The last zxid of the leader's log.
+        last: Zxid,
+    },
+    /// Discovery, learner to leader: a piece of what the leader lacks.
+    History {
+        /// This attempt.
+        stream: u64,
+        /// The leader drops what it has behind this.
+        after: Zxid,
+        /// What comes directly behind it, in order, without gaps.
+        entries: Vec<Entry>,
+        /// Whether this is the end of the learner's log.
+        is_last: bool,
+    },
+    /// Discovery, learner to leader: what you lack is in my snapshot only.
+    NoHistory {
+        /// This attempt.
+        stream: u64,
+    },
 }
 
 impl Message {
@@ -240,6 +263,13 @@ impl Message {
                 put_kind(out, 16, *stream);
                 out.put_u64(*round);
             }
+            Self::Pull { stream, last } => put_zxid(out, 17, *stream, *last),
+            Self::History { stream, after, entries, is_last } => {
+                put_zxid(out, 18, *stream, *after);
+                encode_entries(entries, out);
+                out.put_bool(*is_last);
+            }
+            Self::NoHistory { stream } => put_kind(out, 19, *stream),
         }
     }
 
@@ -291,6 +321,14 @@ impl Message {
             14 => Self::Commit { stream, upto: Zxid(r.u64()?) },
             15 => Self::Ping { stream, round: r.u64()? },
             16 => Self::Pong { stream, round: r.u64()? },
+            17 => Self::Pull { stream, last: Zxid(r.u64()?) },
+            18 => Self::History {
+                stream,
+                after: Zxid(r.u64()?),
+                entries: decode_entries(r)?,
+                is_last: r.bool()?,
+            },
+            19 => Self::NoHistory { stream },
             got => return Err(DecodeError::Kind { what: "zab message", got: got.into() }),
         })
     }
@@ -365,4 +403,175 @@ fn decode_entries(reader: &mut Reader) -> Result<Vec<Entry>, DecodeError> {
         Ok(Entry { zxid: Zxid(reader.u64()?), txn: reader.buffer()?.unwrap_or_default() })
     })?;
     Ok(entries.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::{collection::vec, prelude::*};
+
+    use super::*;
+
+    fn zxid() -> impl Strategy<Value = Zxid> {
+        any::<u64>().prop_map(Zxid)
+    }
+
+    fn epoch() -> impl Strategy<Value = Epoch> {
+        any::<u32>().prop_map(Epoch)
+    }
+
+    fn standing() -> impl Strategy<Value = Standing> {
+        prop_oneof![Just(Standing::Whole), Just(Standing::Repairing)]
+    }
+
+    fn entries() -> impl Strategy<Value = Vec<Entry>> {
+        let entry = (zxid(), vec(any::<u8>(), 0..40));
+        vec(entry.prop_map(|(zxid, txn)| Entry { zxid, txn: txn.into() }), 0..5)
+    }
+
+    fn stance() -> impl Strategy<Value = Stance> {
+        let vote = (epoch(), zxid(), any::<u8>()).prop_map(|(epoch, zxid, id)| Vote {
+            epoch,
+            zxid,
+            candidate: ServerId(id),
+        });
+        prop_oneof![
+            proptest::option::of(vote).prop_map(Stance::Looking),
+            any::<u8>().prop_map(|id| Stance::Learning(ServerId(id))),
+            Just(Stance::Leading),
+        ]
+    }
+
+    fn election_or_discovery() -> impl Strategy<Value = Message> {
+        let stream = any::<u64>;
+        prop_oneof![
+            (stream(), stance(), any::<bool>()).prop_map(|(round, stance, has_quorum)| {
+                Message::Notification { round, stance, has_quorum }
+            }),
+            (stream(), epoch(), standing()).prop_map(|(stream, accepted, standing)| {
+                Message::FollowerInfo { stream, accepted, standing }
+            }),
+            (stream(), epoch()).prop_map(|(stream, epoch)| Message::NewEpoch { stream, epoch }),
+            (stream(), epoch(), zxid(), any::<bool>()).prop_map(
+                |(stream, current, last, is_fresh)| Message::AckEpoch {
+                    stream,
+                    current,
+                    last,
+                    is_fresh
+                }
+            ),
+            (stream(), zxid()).prop_map(|(stream, last)| Message::Pull { stream, last }),
+            (stream(), zxid(), entries(), any::<bool>()).prop_map(
+                |(stream, after, entries, is_last)| Message::History {
+                    stream,
+                    after,
+                    entries,
+                    is_last
+                }
+            ),
+            stream().prop_map(|stream| Message::NoHistory { stream }),
+        ]
+    }
+
+    fn synchronization() -> impl Strategy<Value = Message> {
+        let stream = any::<u64>;
+        prop_oneof![
+            stream().prop_map(|stream| Message::Snap { stream }),
+            (stream(), zxid()).prop_map(|(stream, zxid)| Message::Installed { stream, zxid }),
+            (stream(), zxid()).prop_map(|(stream, after)| Message::Trunc { stream, after }),
+            (stream(), entries()).prop_map(|(stream, entries)| Message::Diff { stream, entries }),
+            (stream(), epoch()).prop_map(|(stream, epoch)| Message::NewLeader { stream, epoch }),
+            stream().prop_map(|stream| Message::AckNewLeader { stream }),
+            (stream(), zxid())
+                .prop_map(|(stream, committed)| Message::UpToDate { stream, committed }),
+        ]
+    }
+
+    fn broadcast() -> impl Strategy<Value = Message> {
+        let stream = any::<u64>;
+        prop_oneof![
+            (stream(), entries(), zxid()).prop_map(|(stream, entries, committed)| {
+                Message::Propose { stream, entries, committed }
+            }),
+            (stream(), zxid(), standing()).prop_map(|(stream, zxid, standing)| Message::Ack {
+                stream,
+                zxid,
+                standing
+            }),
+            (stream(), zxid()).prop_map(|(stream, upto)| Message::Commit { stream, upto }),
+            (stream(), any::<u64>()).prop_map(|(stream, round)| Message::Ping { stream, round }),
+            (stream(), any::<u64>()).prop_map(|(stream, round)| Message::Pong { stream, round }),
+        ]
+    }
+
+    fn message() -> impl Strategy<Value = Message> {
+        prop_oneof![election_or_discovery(), synchronization(), broadcast()]
+    }
+
+    fn encoded(message: &Message) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        message.encode(&mut bytes);
+        bytes
+    }
+
+    proptest! {
+        #[test]
+        fn every_message_survives_the_wire(message in message()) {
+            prop_assert_eq!(Message::decode(encoded(&message).into()), Ok(message));
+        }
+
+        #[test]
+        fn a_message_cut_anywhere_or_with_bytes_behind_it_is_refused(message in message()) {
+            let mut bytes = encoded(&message);
+            for len in 0..bytes.len() {
+                prop_assert!(Message::decode(Bytes::copy_from_slice(&bytes[..len])).is_err());
+            }
+            bytes.push(0);
+            prop_assert!(Message::decode(bytes.into()).is_err());
+        }
+
+        #[test]
+        fn arbitrary_bytes_never_panic(bytes in vec(any::<u8>(), 0..200)) {
+            drop(Message::decode(bytes.into()));
+        }
+
+        #[test]
+        fn a_message_with_one_byte_changed_never_panics(
+            message in message(), at in any::<prop::sample::Index>(), to in any::<u8>(),
+        ) {
+            let mut bytes = encoded(&message);
+            let at = at.index(bytes.len());
+            bytes[at] = to;
+            drop(Message::decode(bytes.into()));
+        }
+    }
+
+    #[test]
+    fn the_bytes_are_those_of_the_document() {
+        let notification = Message::Notification {
+            round: 2,
+            stance: Stance::Looking(Some(Vote {
+                epoch: Epoch(3),
+                zxid: Zxid(0x0000_0003_0000_0004),
+                candidate: ServerId(5),
+            })),
+            has_quorum: true,
+        };
+        let expected = [1, 0, 0, 0, 0, 0, 0, 0, 2, 1, 0, 0, 0, 3, 0, 0, 0, 3, 0, 0, 0, 4, 5, 1];
+        assert_eq!(encoded(&notification), expected);
+        let entry = Entry { zxid: Zxid(0x0000_0001_0000_0002), txn: Bytes::from_static(b"ab") };
+        let propose = Message::Propose { stream: 7, entries: [entry].into(), committed: Zxid(9) };
+        let expected = [
+            12, 0, 0, 0, 0, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 2,
+            0, 0, 0, 2, b'a', b'b',
+        ];
+        assert_eq!(encoded(&propose), expected);
+    }
+
+    #[test]
+    fn a_count_of_entries_beyond_the_message_reserves_nothing() {
+        let mut bytes = encoded(&Message::Diff { stream: 1, entries: Vec::new() });
+        let count = bytes.len() - 4;
+        bytes[count..].copy_from_slice(&i32::MAX.to_be_bytes());
+        assert!(matches!(Message::decode(bytes.into()), Err(DecodeError::Length { .. })));
+    }
 }

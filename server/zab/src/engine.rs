@@ -200,7 +200,9 @@ impl Engine {
             | Message::Installed { .. }
             | Message::AckNewLeader { .. }
             | Message::Ack { .. }
-            | Message::Pong { .. } => self.on_learners_message(from, message, out),
+            | Message::Pong { .. }
+            | Message::History { .. }
+            | Message::NoHistory { .. } => self.on_learners_message(from, message, out),
             Message::NewEpoch { .. }
             | Message::Snap { .. }
             | Message::Trunc { .. }
@@ -209,6 +211,7 @@ impl Engine {
             | Message::UpToDate { .. }
             | Message::Propose { .. }
             | Message::Commit { .. }
+            | Message::Pull { .. }
             | Message::Ping { .. } => self.on_leaders_message(from, message, out),
         }
     }
