@@ -1,1 +1,18 @@
-//! Client.
+//! The client SDK: a session with an ensemble that speaks ZooKeeper's protocol, Conclave's or
+//! another. [`Client::connect`] opens one; [`session::Session`] is the same without IO.
+
+pub mod client;
+pub mod clock;
+mod driver;
+pub mod error;
+pub mod hosts;
+pub mod net;
+pub mod session;
+pub mod shell;
+
+pub mod watch;
+
+pub use client::{Client, ClientBuilder, CreateMode, Op, OpOutcome};
+pub use error::ClientError;
+pub use session::SessionState;
+pub use watch::Watcher;

@@ -1,0 +1,89 @@
+//! Why an operation failed, by cause.
+
+use conclave_protocol::code::ErrorCode;
+use thiserror::Error;
+
+/// Why an operation failed.
+#[derive(Clone, Debug, Eq, Error, PartialEq)]
+#[non_exhaustive]
+pub enum ClientError {
+    /// There is no znode at the path.
+    #[error("node does not exist")]
+    NoNode,
+    /// There is a znode at the path already.
+    #[error("node exists already")]
+    NodeExists,
+    /// The version is not the one expected.
+    #[error("version does not match")]
+    BadVersion,
+    /// The znode has children.
+    #[error("node has children")]
+    NotEmpty,
+    /// Ephemeral znodes have no children.
+    #[error("ephemeral nodes have no children")]
+    NoChildrenForEphemerals,
+    /// The znode's ACL does not allow it.
+    #[error("not allowed by the node's ACL")]
+    NoAuth,
+    /// The ACL is empty or malformed.
+    #[error("ACL is empty or malformed")]
+    InvalidAcl,
+    /// The path, or another argument, cannot be.
+    #[error("bad arguments")]
+    BadArguments,
+    /// There is no such watch.
+    #[error("there is no such watch")]
+    NoWatcher,
+    /// The identity was not accepted; the session's connection is closed.
+    #[error("authentication failed")]
+    AuthFailed,
+    /// The connection broke while the operation was under way: whether it was done is not known.
+    #[error("connection lost; whether it was done is not known")]
+    ConnectionLoss,
+    /// The session is over; its ephemerals are gone. A new client is needed.
+    #[error("session expired")]
+    SessionExpired,
+    /// The client was closed.
+    #[error("client is closed")]
+    Closed,
+    /// More operations are under way than [`crate::client::REQUESTS_MAX`].
+    #[error("too many operations under way")]
+    Overloaded,
+    /// The server does not know the operation.
+    #[error("operation is not implemented by the server")]
+    Unimplemented,
+    /// Another code of the protocol.
+    #[error("server answered with code {0}")]
+    Code(i32),
+    /// The server's answer is not what the protocol says.
+    #[error("server's answer is malformed")]
+    Malformed,
+    /// The connect string names no server.
+    #[error("connect string {0:?}: expected host:port[,host:port...][/chroot]")]
+    ConnectString(String),
+    /// The request is longer than the protocol can say.
+    #[error("request of {0} bytes is too long")]
+    TooLong(usize),
+}
+
+impl ClientError {
+    /// Returns the error of a reply's code, which is not 0.
+    pub fn from_code(code: i32) -> Self {
+        match ErrorCode::from_wire(code) {
+            Some(ErrorCode::NoNode) => Self::NoNode,
+            Some(ErrorCode::NodeExists) => Self::NodeExists,
+            Some(ErrorCode::BadVersion) => Self::BadVersion,
+            Some(ErrorCode::NotEmpty) => Self::NotEmpty,
+            Some(ErrorCode::NoChildrenForEphemerals) => Self::NoChildrenForEphemerals,
+            Some(ErrorCode::NoAuth) => Self::NoAuth,
+            Some(ErrorCode::InvalidAcl) => Self::InvalidAcl,
+            Some(ErrorCode::BadArguments) => Self::BadArguments,
+            Some(ErrorCode::NoWatcher) => Self::NoWatcher,
+            Some(ErrorCode::AuthFailed) => Self::AuthFailed,
+            Some(ErrorCode::ConnectionLoss) => Self::ConnectionLoss,
+            Some(ErrorCode::SessionExpired) => Self::SessionExpired,
+            Some(ErrorCode::Unimplemented) => Self::Unimplemented,
+            _ => Self::Code(code),
+        }
+    }
+}

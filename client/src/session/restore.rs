@@ -1,0 +1,82 @@
+//! After a new connection: identities are proved again, and watches armed again relative to what
+//! the client has seen, so that nothing that happened meanwhile is missed.
+
+use conclave_protocol::{ids::Xid, request::Request, text::Text};
+
+use super::Session;
+use crate::watch::WatchKind;
+
+/// Bytes of paths that one setWatches carries, about: far below every server's limit.
+const SET_WATCHES_LEN_BYTES: usize = 128 << 10;
+
+/// The paths of one setWatches.
+#[derive(Default)]
+struct Chunk {
+    data: Vec<Text>,
+    exist: Vec<Text>,
+    child: Vec<Text>,
+    persistent: Vec<Text>,
+    recursive: Vec<Text>,
+}
+
+impl Session {
+    /// Tells a new connection what the old one knew.
+    pub(super) fn restore(&mut self) {
+        for (scheme, data) in self.auths.clone() {
+            let is_queued = self.queued.iter().any(|queued| {
+                matches!(&queued.request, Request::Auth { scheme: other, data: bytes, .. }
+                    if other.as_str() == Some(&scheme) && bytes.as_ref() == Some(&data))
+            });
+            if !is_queued {
+                let request =
+                    Request::Auth { kind: 0, scheme: scheme.as_str().into(), data: Some(data) };
+                self.send(Xid::AUTH, &request, None, None);
+            }
+        }
+        for chunk in self.chunks() {
+            let relative_zxid = self.last_zxid;
+            let Chunk { data, exist, child, persistent, recursive } = chunk;
+            // The older form where it will do: servers before 3.6 know no other.
+            let request = if persistent.is_empty() && recursive.is_empty() {
+                Request::SetWatches { relative_zxid, data, exist, child }
+            } else {
+                Request::SetWatches2 { relative_zxid, data, exist, child, persistent, recursive }
+            };
+            self.send(Xid::SET_WATCHES, &request, None, None);
+        }
+    }
+
+    fn chunks(&self) -> Vec<Chunk> {
+        let (mut chunks, mut chunk, mut len_bytes) = (Vec::new(), Chunk::default(), 0);
+        for (kind, path) in self.watches.iter() {
+            if len_bytes >= SET_WATCHES_LEN_BYTES {
+                chunks.push(std::mem::take(&mut chunk));
+                len_bytes = 0;
+            }
+            len_bytes += path.len() + 4;
+            let list = match kind {
+                WatchKind::Data => &mut chunk.data,
+                WatchKind::Exist => &mut chunk.exist,
+                WatchKind::Child => &mut chunk.child,
+                WatchKind::Persistent => &mut chunk.persistent,
+                WatchKind::Recursive => &mut chunk.recursive,
+            };
+            list.push(path.into());
+        }
+        if len_bytes > 0 {
+            chunks.push(chunk);
+        }
+        chunks
+    }
+}
+
+/// Returns the watch that a request takes away when it succeeds.
+pub(super) fn removed_watch(request: &Request) -> Option<(WatchKind, String)> {
+    let Request::RemoveWatches { path, kind } = request else { return None };
+    let path = path.as_str()?.to_owned();
+    match kind {
+        1 => Some((WatchKind::Child, path)),
+        2 => Some((WatchKind::Data, path)),
+        _ => None,
+    }
+}
