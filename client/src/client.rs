@@ -13,7 +13,6 @@ use bytes::Bytes;
 use conclave_protocol::{
     acl::Acl,
     frame::FRAME_LEN_BYTES_MAX_DEFAULT,
-    multi::{self, OpResult},
     request::{Create, Request},
     response::{ClientInfo, Response},
     stat::Stat,
@@ -26,6 +25,7 @@ use crate::{
     driver::{Call, Driver, Waiters},
     error::ClientError,
     hosts::{ConnectString, Hosts},
+    ops::{self, Op, OpOutcome},
     session::{Session, SessionState, Settings, WatchRequest},
     watch::{EVENTS_MAX, WatchId, WatchKind, Watcher},
 };
@@ -58,7 +58,7 @@ pub enum CreateMode {
 }
 
 impl CreateMode {
-    const fn flags(self) -> i32 {
+    pub(crate) const fn flags(self) -> i32 {
         match self {
             Self::Persistent => 0,
             Self::Ephemeral => 1,
@@ -68,54 +68,6 @@ impl CreateMode {
             Self::Ttl(_) => 5,
         }
     }
-}
-
-/// One operation of a multi.
-#[derive(Clone, Debug)]
-pub enum Op {
-    /// Creates a znode open to anyone.
-    Create {
-        /// Where.
-        path: String,
-        /// Its data.
-        data: Bytes,
-        /// What kind.
-        mode: CreateMode,
-    },
-    /// Deletes a znode.
-    Delete {
-        /// Which.
-        path: String,
-        /// Expected; `None` for any.
-        version: Option<i32>,
-    },
-    /// Replaces data.
-    SetData {
-        /// Whose.
-        path: String,
-        /// The new data.
-        data: Bytes,
-        /// Expected; `None` for any.
-        version: Option<i32>,
-    },
-    /// Holds only at this version.
-    Check {
-        /// Whose.
-        path: String,
-        /// Expected.
-        version: i32,
-    },
-}
-
-/// What one operation of a multi did.
-#[derive(Clone, Debug, PartialEq)]
-pub enum OpOutcome {
-    /// The znode's final path.
-    Created(String),
-    /// It is gone, or the check held.
-    Done,
-    /// The znode's new stat.
-    Changed(Stat),
 }
 
 /// Makes a client.
@@ -488,12 +440,12 @@ impl Client {
         &self,
         ops: Vec<Op>,
     ) -> impl Future<Output = Result<Vec<OpOutcome>, (Option<usize>, ClientError)>> {
-        let ops = ops.into_iter().map(encode_op).collect();
+        let ops = ops.into_iter().map(ops::encode).collect();
         let answered = self.call(Request::Multi(ops), None, |response| match response {
             Response::Multi(results) => Ok(results),
             _ => Err(ClientError::Malformed),
         });
-        async { outcomes(answered.await.map_err(|error| (None, error))?) }
+        async { ops::outcomes(answered.await.map_err(|error| (None, error))?) }
     }
 
     /// Ends the session: its ephemerals go at once.
@@ -567,7 +519,7 @@ fn absent(found: Result<Stat, ClientError>) -> Result<Option<Stat>, ClientError>
     }
 }
 
-fn text(text: &Text) -> Result<String, ClientError> {
+pub(crate) fn text(text: &Text) -> Result<String, ClientError> {
     text.as_str().map(str::to_owned).ok_or(ClientError::Malformed)
 }
 
@@ -592,49 +544,4 @@ fn children(response: Response) -> Result<(Vec<String>, Stat), ClientError> {
     let mut names: Vec<String> = children.iter().map(text).collect::<Result<_, _>>()?;
     names.sort_unstable();
     Ok((names, stat))
-}
-
-fn encode_op(op: Op) -> multi::Op {
-    match op {
-        Op::Create { path, data, mode } => {
-            let (data, acl) = (Some(data), Some(vec![Acl::open()]));
-            let create = Create { path: path.into(), data, acl, flags: mode.flags() };
-            match mode {
-                CreateMode::Container => multi::Op::CreateContainer(create),
-                CreateMode::Ttl(ttl_ms) => multi::Op::CreateTtl { create, ttl_ms },
-                _ => multi::Op::Create(create),
-            }
-        }
-        Op::Delete { path, version } => {
-            multi::Op::Delete { path: path.into(), version: version.unwrap_or(-1) }
-        }
-        Op::SetData { path, data, version } => multi::Op::SetData {
-            path: path.into(),
-            data: Some(data),
-            version: version.unwrap_or(-1),
-        },
-        Op::Check { path, version } => multi::Op::Check { path: path.into(), version },
-    }
-}
-
-fn outcomes(results: Vec<OpResult>) -> Result<Vec<OpOutcome>, (Option<usize>, ClientError)> {
-    let failed = results.iter().enumerate().find_map(|(index, result)| match result {
-        OpResult::Error(code) if *code != 0 => Some((index, *code)),
-        _ => None,
-    });
-    if let Some((index, code)) = failed {
-        return Err((Some(index), ClientError::from_code(code)));
-    }
-    let malformed = || (None, ClientError::Malformed);
-    results
-        .iter()
-        .map(|result| match result {
-            OpResult::Create { path } | OpResult::Create2 { path, .. } => {
-                text(path).map(OpOutcome::Created).map_err(|_| malformed())
-            }
-            OpResult::Delete | OpResult::Check => Ok(OpOutcome::Done),
-            OpResult::SetData { stat } => Ok(OpOutcome::Changed(*stat)),
-            _ => Err(malformed()),
-        })
-        .collect()
 }

@@ -120,7 +120,7 @@ impl Driver {
     /// Tries one host after the other; `None` when the client is closed meanwhile.
     async fn connect(&mut self) -> Option<TcpStream> {
         loop {
-            let ((host, port), is_round) = self.hosts.next();
+            let ((host, port), is_round) = self.hosts.next_host();
             let (host, port) = (host.clone(), *port);
             let dialled = tokio::select! {
                 dialled = net::dial(&host, port) => dialled,

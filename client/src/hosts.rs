@@ -74,7 +74,7 @@ impl Hosts {
     }
 
     /// Returns the host to try next, and whether all have been tried since the first.
-    pub fn next(&mut self) -> (&(String, u16), bool) {
+    pub fn next_host(&mut self) -> (&(String, u16), bool) {
         let index = self.next;
         self.next = (index + 1) % self.hosts.len();
         (&self.hosts[index], self.next == 0)
@@ -104,7 +104,7 @@ mod tests {
     fn every_host_is_tried_before_one_is_tried_again() {
         let all = ConnectString::parse("a,b,c").unwrap().hosts;
         let mut hosts = Hosts::new(all.clone(), 42);
-        let mut tried: Vec<_> = (0..3).map(|_| hosts.next().0.clone()).collect();
+        let mut tried: Vec<_> = (0..3).map(|_| hosts.next_host().0.clone()).collect();
         tried.sort();
         assert_eq!(tried, all);
     }

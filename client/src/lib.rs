@@ -7,12 +7,14 @@ mod driver;
 pub mod error;
 pub mod hosts;
 pub mod net;
+pub mod ops;
 pub mod session;
 pub mod shell;
 
 pub mod watch;
 
-pub use client::{Client, ClientBuilder, CreateMode, Op, OpOutcome};
+pub use client::{Client, ClientBuilder, CreateMode};
 pub use error::ClientError;
+pub use ops::{Op, OpOutcome};
 pub use session::SessionState;
 pub use watch::Watcher;

@@ -7,7 +7,7 @@ use thiserror::Error;
 
 /// What is wrong with a file, where, and what to do about it.
 #[derive(Clone, Debug, Eq, Error, PartialEq)]
-#[error("{file} is damaged at byte {offset}, behind zxid 0x{zxid}: {hint}")]
+#[error("{file} is damaged at offset {offset}, behind zxid 0x{zxid}: {hint}")]
 pub struct Damage {
     /// Path of the file.
     pub file: String,

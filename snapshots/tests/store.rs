@@ -129,7 +129,7 @@ fn a_sink_that_refuses_a_record_makes_the_snapshot_a_bad_one() {
     write_golden(&fs);
     // The sink of these tests takes no sessions, and the log ends before the snapshot.
     let error = open(&fs).unwrap_err().to_string();
-    assert!(error.contains("snapshot.100000009 is damaged at byte 24"), "{error}");
+    assert!(error.contains("snapshot.100000009 is damaged at offset 24"), "{error}");
 }
 
 #[test]

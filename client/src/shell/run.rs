@@ -14,8 +14,9 @@ use tokio::sync::Notify;
 
 use super::command::Command;
 use crate::{
-    client::{Client, CreateMode, Op},
+    client::{Client, CreateMode},
     error::ClientError,
+    ops::Op,
     watch::Watcher,
 };
 

@@ -67,6 +67,8 @@ pub enum PeerMessage {
         /// Which snapshot.
         zxid: Zxid,
     },
+    /// Nothing to say, but still here: a link on which nothing comes is given up.
+    KeepAlive,
 }
 
 impl PeerMessage {
@@ -110,6 +112,7 @@ impl PeerMessage {
                 out.put_u8(8);
                 out.put_u64(zxid.0);
             }
+            Self::KeepAlive => out.put_u8(9),
         }
     }
 
@@ -141,6 +144,7 @@ impl PeerMessage {
                 data: reader.buffer()?.unwrap_or_default(),
             },
             8 => Self::ImageGone { zxid: Zxid(reader.u64()?) },
+            9 => Self::KeepAlive,
             got => return Err(DecodeError::Kind { what: "peer message", got: got.into() }),
         };
         match reader.remaining() {
@@ -188,6 +192,7 @@ mod tests {
                 data: Bytes::from_static(b"piece"),
             },
             PeerMessage::ImageGone { zxid: Zxid(5) },
+            PeerMessage::KeepAlive,
         ]
     }
 

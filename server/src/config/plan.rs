@@ -25,6 +25,10 @@ const WINDOW_LEN_BYTES: usize = 64 << 20;
 /// Engine ticks that a quorum of votes waits for a better one.
 const ELECTION_SETTLE_TICKS: u32 = 4;
 
+/// A link to another member is given up after a tick of silence, but not before this, in
+/// milliseconds: shorter pauses are the machine's own.
+const LINK_SILENCE_MS_MIN: u64 = 1000;
+
 /// Silence after which fetching a snapshot is given up, in milliseconds.
 const FETCH_TIMEOUT_MS: u64 = 20_000;
 
@@ -182,6 +186,7 @@ impl Config {
             client_address: SocketAddr::new(self.client_address, self.client_port),
             peer_address: self.peer_address(),
             peers: peers.collect(),
+            link_silence_ms: u64::from(self.tick_time_ms).max(LINK_SILENCE_MS_MIN),
             limits: ConnectionLimits {
                 per_address_max: self.connections_per_address_max,
                 total_max: self.connections_max,

@@ -43,6 +43,8 @@ pub struct Settings {
     pub peer_address: Option<SocketAddr>,
     /// All members.
     pub peers: Vec<Peer>,
+    /// Silence after which a link to another member is given up, in milliseconds.
+    pub link_silence_ms: u64,
     /// How many clients there may be.
     pub limits: ConnectionLimits,
     /// What the four-letter words tell that never changes.
@@ -138,7 +140,14 @@ impl Member {
         if let Some(peer_listener) = peer_listener {
             let ensemble =
                 ensemble_digest(&settings.plan.engine.voters, &settings.plan.engine.observers);
-            peers::serve(peer_listener, &settings.peers, ensemble, &handle, &stop);
+            peers::serve(
+                peer_listener,
+                &settings.peers,
+                ensemble,
+                settings.link_silence_ms,
+                &handle,
+                &stop,
+            );
         }
         tokio::spawn(listener::serve(
             client_listener,

@@ -29,6 +29,9 @@ const DIAL_REST_MS: (u64, u64) = (20, 500);
 /// Time in which a connection and its greeting must be made, in milliseconds.
 const HELLO_MS: u64 = 2000;
 
+/// Signs of life in the time after which silence ends a link.
+const KEEP_ALIVES: u64 = 4;
+
 /// Bytes gathered for one write to a link.
 const WRITE_LEN_BYTES: usize = 256 << 10;
 
@@ -51,14 +54,21 @@ pub fn serve(
     listener: TcpListener,
     peers: &[Peer],
     ensemble: u64,
+    silence_ms: u64,
     handle: &Handle,
     stop: &CancellationToken,
 ) {
     let mut callers = BTreeMap::new();
     let me = handle.shared.me;
     for peer in peers.iter().filter(|peer| peer.id != me) {
-        let link =
-            Link { me, peer: peer.clone(), ensemble, handle: handle.clone(), stop: stop.clone() };
+        let link = Link {
+            me,
+            peer: peer.clone(),
+            ensemble,
+            silence_ms,
+            handle: handle.clone(),
+            stop: stop.clone(),
+        };
         if me > peer.id {
             tokio::spawn(link.dial());
         } else {
@@ -137,6 +147,8 @@ struct Link {
     me: ServerId,
     peer: Peer,
     ensemble: u64,
+    /// Silence after which the link is given up, in milliseconds: cables are cut without a word.
+    silence_ms: u64,
     handle: Handle,
     stop: CancellationToken,
 }
@@ -213,7 +225,7 @@ impl Link {
             // The owner gave it up: too much waits for it.
             () = broken.cancelled() => None,
             () = self.read(reading) => None,
-            () = write(writing, receiver) => None,
+            () = write(writing, receiver, self.silence_ms / KEEP_ALIVES) => None,
             replacement = replaced => replacement,
         };
         // Down is told before the next up: the engine sees one connection at a time.
@@ -225,6 +237,7 @@ impl Link {
         let mut buffer = BytesMut::new();
         loop {
             match frame::take_frame(&mut buffer) {
+                Ok(Some(PeerMessage::KeepAlive)) => {}
                 Ok(Some(message)) => {
                     if !self.handle.peer(self.peer.id, message).await {
                         return;
@@ -232,7 +245,9 @@ impl Link {
                 }
                 Ok(None) => {
                     buffer.reserve(WRITE_LEN_BYTES);
-                    if !matches!(socket.read_buf(&mut buffer).await, Ok(count) if count > 0) {
+                    let silence = Duration::from_millis(self.silence_ms);
+                    let read = tokio::time::timeout(silence, socket.read_buf(&mut buffer)).await;
+                    if !matches!(read, Ok(Ok(count)) if count > 0) {
                         return;
                     }
                 }
@@ -245,10 +260,21 @@ impl Link {
     }
 }
 
-/// Writes messages as they come, those that wait together in one go.
-async fn write(mut socket: OwnedWriteHalf, mut messages: mpsc::Receiver<PeerMessage>) {
+/// Writes messages as they come, those that wait together in one go; and a sign of life when there
+/// is nothing to say.
+async fn write(
+    mut socket: OwnedWriteHalf,
+    mut messages: mpsc::Receiver<PeerMessage>,
+    keep_alive_ms: u64,
+) {
     let mut buffer = BytesMut::new();
-    while let Some(message) = messages.recv().await {
+    let keep_alive = Duration::from_millis(keep_alive_ms);
+    loop {
+        let message = match tokio::time::timeout(keep_alive, messages.recv()).await {
+            Ok(Some(message)) => message,
+            Ok(None) => return,
+            Err(_) => PeerMessage::KeepAlive,
+        };
         buffer.clear();
         frame::put_frame(&mut buffer, &message);
         while buffer.len() < WRITE_LEN_BYTES {

@@ -214,6 +214,7 @@ impl Replica {
                 self.on_image_chunk(from, zxid, len_bytes, offset, data, effects);
             }
             PeerMessage::ImageGone { .. } => self.on_image_peer_down(from, effects),
+            PeerMessage::KeepAlive => {}
         }
     }
 

@@ -2,6 +2,7 @@
 //! delivered, and come back once the faults stop.
 //! Method: engines over a model of network and disk, all choices drawn from one seed. The checks
 //! know nothing of the engine but its outputs.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
