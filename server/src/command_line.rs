@@ -45,9 +45,9 @@ pub(crate) struct DevArguments {
     /// Client port of the first member; the others follow.
     #[arg(long, default_value_t = 2181)]
     pub(crate) client_port: u16,
-    /// Peer port of the first member; the others follow.
-    #[arg(long, default_value_t = 2888)]
-    pub(crate) peer_port: u16,
+    /// Peer port of the first member; the others follow. By default the client port plus 707.
+    #[arg(long)]
+    pub(crate) peer_port: Option<u16>,
     /// Where the members keep their data; it is kept over restarts.
     #[arg(long, default_value = "./conclave-data", value_name = "DIR")]
     pub(crate) data_dir: String,

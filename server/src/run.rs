@@ -15,6 +15,10 @@ use crate::command_line::{Command, CommandLine, DevArguments};
 /// How long `dev` waits for its ensemble before it says that it is late, in milliseconds.
 const READY_MS: u64 = 30_000;
 
+/// From 2181 to 2888, ZooKeeper's usual ports; other client ports keep the distance, so that two
+/// ensembles do not meet.
+const PEER_PORT_DISTANCE: u16 = 707;
+
 /// Why `conclaved` ended.
 #[derive(Debug, Error)]
 pub(crate) enum RunError {
@@ -56,12 +60,13 @@ pub(crate) fn run(command_line: CommandLine) -> Result<(), RunError> {
 
 fn dev_configs(dev: &DevArguments) -> Result<Vec<Config>, RunError> {
     let DevArguments { members, client_port, peer_port, data_dir, .. } = dev;
-    for port in [*client_port, *peer_port] {
+    let peer_port = peer_port.unwrap_or(client_port.saturating_add(PEER_PORT_DISTANCE));
+    for port in [*client_port, peer_port] {
         if port.checked_add(u16::from(*members)).is_none() {
             return Err(RunError::Ports(port, *members));
         }
     }
-    let config = |id| Config::dev(id, *members, *client_port, *peer_port, data_dir);
+    let config = |id| Config::dev(id, *members, *client_port, peer_port, data_dir);
     Ok((1..=*members).map(config).collect())
 }
 
