@@ -13,9 +13,13 @@ use conclave_protocol::{
 use crate::{
     api::Output,
     engine::{Engine, Phase},
-    leader::{Confirmation, Learner, LearnerStage},
+    leader::Confirmation,
+    learners::{Learner, LearnerStage},
     quorum,
 };
+
+/// Confirmations under way, at most; one more is refused by not being answered.
+pub(crate) const CONFIRMATIONS_MAX: usize = 1 << 16;
 
 impl Engine {
     /// Gives the txns their places in the order and proposes them to everyone.
@@ -38,14 +42,16 @@ impl Engine {
         if !entries.is_empty() {
             self.append(entries.clone(), out);
             let committed = self.committed;
-            let Phase::Leading(leading) = &self.phase else { return };
-            for (to, learner) in &leading.learners {
-                if is_streaming(learner) {
+            let Phase::Leading(leading) = &mut self.phase else { return };
+            for (to, learner) in &mut leading.learners {
+                if learner.is_streaming() {
+                    learner.backlog.push(&entries);
                     let (stream, entries) = (learner.stream, entries.clone());
                     let message = Message::Propose { stream, entries, committed };
                     out.push(Output::Send { to: *to, message });
                 }
             }
+            leading.learners.retain(|_, learner| !learner.backlog.is_full());
         }
         if is_spent {
             // The counter is used up: a new epoch has to begin.
@@ -67,6 +73,7 @@ impl Engine {
             return;
         }
         learner.acked = learner.acked.max(zxid);
+        learner.backlog.ack(zxid);
         if standing == Standing::Whole {
             learner.standing = Standing::Whole;
         }
@@ -119,16 +126,17 @@ impl Engine {
         }
     }
 
-    /// Starts a round of pings whose answers prove that no other leader was established before.
+    /// Asks for a round of pings that starts after this moment: its answers prove that no other
+    /// leader was established before. One such round is under way at a time; what is asked
+    /// meanwhile shares the next.
     pub(crate) fn confirm(&mut self, token: u64, out: &mut Vec<Output>) {
         let upto = self.committed;
         let Phase::Leading(leading) = &mut self.phase else { return };
-        if leading.established().is_none() {
+        if leading.established().is_none() || leading.confirmations.len() >= CONFIRMATIONS_MAX {
             return;
         }
         let round = leading.ping_round + 1;
         leading.confirmations.push(Confirmation { token, round, upto });
-        self.ping_all(out);
         self.check_confirmations(out);
     }
 
@@ -142,23 +150,31 @@ impl Engine {
         self.check_confirmations(out);
     }
 
-    fn check_confirmations(&mut self, out: &mut Vec<Output>) {
+    /// Returns the newest round of pings that a quorum has answered.
+    fn answered_round(&self) -> Option<u64> {
+        let Phase::Leading(leading) = &self.phase else { return None };
         let mut reached = self.reached(|learner| learner.ponged);
-        reached.push(u64::MAX);
-        let Some(round) = quorum::reached_by_quorum(self.config.voters.len(), reached) else {
-            return;
-        };
+        reached.push(leading.ping_round);
+        quorum::reached_by_quorum(self.config.voters.len(), reached)
+    }
+
+    fn check_confirmations(&mut self, out: &mut Vec<Output>) {
+        let Some(mut answered) = self.answered_round() else { return };
+        self.admit_repaired(answered, out);
+        let Phase::Leading(leading) = &self.phase else { return };
+        let waits = leading.confirmations.iter().any(|it| it.round > leading.ping_round);
+        if waits && answered == leading.ping_round {
+            self.ping_all(out);
+            // A leader that is a quorum by itself has been answered.
+            answered = self.answered_round().unwrap_or(answered);
+        }
         let Phase::Leading(leading) = &mut self.phase else { return };
         leading.confirmations.retain(|confirmation| {
-            let Confirmation { token, round: needed, upto } = *confirmation;
-            if needed <= round {
+            let Confirmation { token, round, upto } = *confirmation;
+            if round <= answered {
                 out.push(Output::Confirmed { token, upto });
             }
-            needed > round
+            round > answered
         });
     }
-}
-
-const fn is_streaming(learner: &Learner) -> bool {
-    matches!(learner.stage, LearnerStage::Syncing { .. } | LearnerStage::Following)
 }

@@ -16,13 +16,11 @@ use crate::{
     api::{Output, Role},
     engine::{Engine, Heard, Phase},
     quorum,
+    timeouts::{HOLD_TICKS, RENOTIFY_TICKS},
 };
 
-/// Ticks after which a looking member tells its vote again.
-const RENOTIFY_TICKS: u64 = 20;
-
-/// Ticks for which a member that had to abdicate decides nothing.
-const ABDICATE_TICKS: u64 = 4;
+/// Rounds beyond this are nobody's: an election per nanosecond would take a century to get there.
+const ROUND_MAX: u64 = 1 << 62;
 
 /// A member that looks for a leader.
 #[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
@@ -30,8 +28,9 @@ pub(crate) struct Looking {
     vote: Option<Vote>,
     /// When a quorum for the vote is taken as final though others could still vote.
     settled_at: Option<u64>,
-    renotify_at: u64,
-    /// Nothing is decided before: the last decision was a mistake, and its reason may last.
+    pub(crate) renotify_at: u64,
+    /// Nothing is decided before, and nobody joined: the last attempt failed for a reason that may
+    /// last.
     holds_until: u64,
 }
 
@@ -51,20 +50,33 @@ impl Engine {
         self.phase = Phase::Looking(Looking { vote, settled_at, renotify_at, holds_until });
     }
 
-    /// Gives up a lead that cannot succeed, and lets some time pass before the next.
+    /// Gives up a leader that is silent. What it told of itself is not believed any longer: it may
+    /// be stopped while its connection stays up. If it lives it will answer.
+    pub(crate) fn give_up_leader(&mut self, out: &mut Vec<Output>) {
+        if let Phase::Learning(learning) = &self.phase {
+            let leader = learning.leader;
+            self.heard.remove(&leader);
+        }
+        self.look(out);
+    }
+
+    /// Gives up an attempt that cannot succeed, and lets some time pass before the next.
     pub(crate) fn abdicate(&mut self, out: &mut Vec<Output>) {
         self.start_looking();
         if let Phase::Looking(looking) = &mut self.phase {
-            looking.holds_until = self.tick + ABDICATE_TICKS;
+            looking.holds_until = self.tick + HOLD_TICKS;
         }
         self.set_role(Role::Looking, out);
         self.notify_all(out);
     }
 
-    /// Returns this member as a candidate, or `None` when it may not vote.
+    /// Returns this member as a candidate, or `None` when it may not vote: it could not lead, and
+    /// must not hold up those who can.
     fn own_vote(&self) -> Option<Vote> {
-        let may_vote =
-            self.is_voter() && self.epochs.standing == Standing::Whole && !self.is_fetching;
+        let may_vote = self.is_voter()
+            && self.epochs.standing == Standing::Whole
+            && !self.is_fetching
+            && !self.is_disk_stuck();
         may_vote.then(|| Vote {
             epoch: self.epochs.current,
             zxid: self.history.last(),
@@ -72,50 +84,67 @@ impl Engine {
         })
     }
 
-    pub(crate) fn on_looking_tick(&mut self, out: &mut Vec<Output>) {
-        let tick = self.tick;
-        let Phase::Looking(looking) = &mut self.phase else { return };
-        if tick >= looking.renotify_at {
-            looking.renotify_at = tick + RENOTIFY_TICKS;
-            self.notify_all(out);
-        }
-        self.evaluate_votes(out);
-    }
-
     pub(crate) fn on_notification(&mut self, from: ServerId, heard: Heard, out: &mut Vec<Output>) {
+        if heard.round > ROUND_MAX {
+            return;
+        }
         self.heard.insert(from, heard);
         let is_looking = matches!(heard.stance, Stance::Looking(_));
-        if matches!(self.phase, Phase::Looking(_)) {
-            if is_looking && heard.round > self.round {
-                self.round = heard.round;
-                let own = self.own_vote();
-                if let Phase::Looking(looking) = &mut self.phase {
-                    looking.vote = own;
-                    looking.settled_at = None;
-                }
-                self.notify_all(out);
-            } else if is_looking && heard.round < self.round {
-                self.notify(from, out);
+        match &self.phase {
+            Phase::Looking(_) => return self.on_vote(from, heard, out),
+            Phase::Leading(_) if heard.stance != Stance::Learning(self.config.me) => {
+                // What it sends as our learner comes behind: it has turned away.
+                self.forget_learner(from, out);
             }
-            self.evaluate_votes(out);
-        } else if is_looking {
+            Phase::Learning(learning)
+                if learning.leader == from && is_looking && heard.round > learning.round =>
+            {
+                // It led, or would have, and has stopped.
+                return self.look(out);
+            }
+            _ => {}
+        }
+        if is_looking {
             // It will join whom we lead or follow.
             self.notify(from, out);
         }
     }
 
+    fn on_vote(&mut self, from: ServerId, heard: Heard, out: &mut Vec<Output>) {
+        if matches!(heard.stance, Stance::Looking(_)) {
+            if heard.round > self.round {
+                self.round = heard.round;
+                let own = self.own_vote();
+                let Phase::Looking(looking) = &mut self.phase else { return };
+                looking.vote = own;
+                looking.settled_at = None;
+                self.notify_all(out);
+            } else if heard.round < self.round {
+                self.notify(from, out);
+            }
+        }
+        self.evaluate_votes(out);
+    }
+
     /// Joins an established leader, changes the vote for a better one, or decides.
     pub(crate) fn evaluate_votes(&mut self, out: &mut Vec<Output>) {
-        if self.is_fetching || !matches!(self.phase, Phase::Looking(_)) {
-            return;
-        }
-        if let Some(leader) = self.connected_leader() {
+        let Phase::Looking(looking) = &self.phase else { return };
+        let is_held = self.is_fetching || self.tick < looking.holds_until;
+        if !is_held && let Some(leader) = self.connected_leader() {
             return self.follow(leader, out);
         }
         let own = self.own_vote();
-        let best = self.votes().chain(own.map(|vote| (self.config.me, vote)));
-        let best =
-            best.map(|(_, vote)| vote).filter(|vote| self.is_electable(vote.candidate)).max();
+        // A candidate counts by its own word alone. By hearsay two members could keep each other
+        // believing in one that is gone, or change their minds in turns for ever. This way a vote
+        // depends on greater candidates only, so the votes come to rest; and the greatest of all
+        // that can lead has the votes of everyone connected to it, which is a quorum.
+        let best = self
+            .votes()
+            .filter(|(voter, vote)| vote.candidate == *voter)
+            .map(|(_, vote)| vote)
+            .chain(own)
+            .filter(|vote| self.is_electable(vote.candidate))
+            .max();
         let vote = own.and_then(|own| best.or(Some(own)));
         let Phase::Looking(looking) = &mut self.phase else { return };
         if looking.vote != vote {
@@ -123,7 +152,7 @@ impl Engine {
             looking.settled_at = None;
             self.notify_all(out);
         }
-        if let Some(vote) = vote {
+        if !is_held && let Some(vote) = vote {
             self.decide(vote, out);
         }
     }
@@ -152,7 +181,7 @@ impl Engine {
         let (tick, settle) = (self.tick, u64::from(self.config.election_settle_ticks));
         let Phase::Looking(looking) = &mut self.phase else { return };
         let settled_at = *looking.settled_at.get_or_insert(tick + settle);
-        if tick < looking.holds_until || (is_open && tick < settled_at) {
+        if is_open && tick < settled_at {
             return;
         }
         if vote.candidate == self.config.me {
@@ -174,20 +203,23 @@ impl Engine {
         })
     }
 
-    /// Returns whether a candidate can gather a quorum, and we can follow it.
+    /// Returns whether a candidate can gather a quorum, can lead, and we can follow it.
     fn is_electable(&self, candidate: ServerId) -> bool {
         if candidate == self.config.me {
             return self.has_quorum();
         }
         self.config.voters.contains(&candidate)
-            && self.heard.get(&candidate).is_some_and(|heard| heard.has_quorum)
+            && self.heard.get(&candidate).is_some_and(|heard| {
+                let could_lead = matches!(heard.stance, Stance::Looking(Some(_)) | Stance::Leading);
+                heard.has_quorum && could_lead
+            })
     }
 
     fn connected_leader(&self) -> Option<ServerId> {
-        let leaders = self
-            .heard
-            .iter()
-            .filter(|(_, heard)| heard.stance == Stance::Leading && heard.has_quorum);
+        let leaders = self.heard.iter().filter(|(peer, heard)| {
+            let leads = heard.stance == Stance::Leading && heard.has_quorum;
+            leads && self.config.voters.contains(peer)
+        });
         leaders.max_by_key(|(peer, heard)| (heard.round, **peer)).map(|(peer, _)| *peer)
     }
 

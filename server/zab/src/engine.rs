@@ -15,9 +15,9 @@ use conclave_protocol::{
 use crate::{
     api::{Broadcast, Config, Input, Mark, Output, Recovered, Role},
     election::Looking,
+    follower::Learning,
     history::History,
     leader::Leading,
-    learner::Learning,
     quorum,
 };
 
@@ -70,7 +70,7 @@ pub(crate) struct Marks {
     last: Mark,
     pub(crate) durable: Mark,
     /// Ends of the log that are being made durable, with the tick they were asked at.
-    pending: VecDeque<(Mark, u64, Option<Zxid>)>,
+    pub(crate) pending: VecDeque<(Mark, u64, Option<Zxid>)>,
 }
 
 impl Marks {
@@ -116,9 +116,11 @@ impl Broadcast for Engine {
 impl Engine {
     /// Makes the engine of a member that has just started; it is looking.
     pub fn new(config: Config, recovered: Recovered) -> Self {
-        let Recovered { epochs, base, entries } = recovered;
+        let Recovered { mut epochs, base, entries } = recovered;
         assert!(epochs.current <= epochs.accepted, "an epoch is promised before it is followed");
         let history = History::new(base, entries);
+        // A crash between an installed snapshot and the promise that belongs to it.
+        epochs.accepted = epochs.accepted.max(history.last().epoch());
         let persisted = history.last();
         let mut engine = Self {
             config,
@@ -267,11 +269,10 @@ impl Engine {
         let had_quorum = self.has_quorum();
         self.connected.remove(&peer);
         self.heard.remove(&peer);
-        match &mut self.phase {
-            Phase::Looking(_) => {}
-            Phase::Leading(leading) => leading.forget(peer),
+        match &self.phase {
+            Phase::Leading(_) => self.forget_learner(peer, out),
             Phase::Learning(learning) if learning.leader == peer => return self.look(out),
-            Phase::Learning(_) => {}
+            Phase::Looking(_) | Phase::Learning(_) => {}
         }
         if had_quorum && !self.has_quorum() {
             if matches!(self.phase, Phase::Leading(_)) {
@@ -290,6 +291,11 @@ impl Engine {
         (self.persisted, self.committed, self.delivered) = (zxid, zxid, zxid);
         // Whatever was on its way to the old log is behind the snapshot.
         self.marks.pending.iter_mut().for_each(|(_, _, log_end)| *log_end = None);
+        if zxid.epoch() > self.epochs.accepted {
+            // The other has gone on with a newer leader while the snapshot was on its way. What a
+            // newer leader committed is taken as a promise not to follow an older one.
+            self.write_epochs(Epochs { accepted: zxid.epoch(), ..self.epochs }, out);
+        }
         if let Phase::Learning(learning) = &mut self.phase
             && learning.resume_sync()
         {
@@ -301,8 +307,10 @@ impl Engine {
     }
 
     fn on_install_failed(&mut self, out: &mut Vec<Output>) {
-        self.is_fetching = false;
-        self.look(out);
+        if self.is_fetching {
+            self.is_fetching = false;
+            self.abdicate(out);
+        }
     }
 
     /// Appends to the log, in memory and on disk.

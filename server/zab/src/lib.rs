@@ -18,14 +18,17 @@ extern crate alloc;
 
 mod api;
 mod broadcast;
+mod discovery;
 mod election;
 mod engine;
+mod follower;
 mod history;
 mod invariants;
 mod leader;
-mod learner;
+mod learners;
 mod quorum;
 mod synchronization;
+mod timeouts;
 
 pub use api::{Broadcast, Config, Input, Mark, Output, Recovered, Role};
 pub use engine::Engine;

@@ -5,13 +5,19 @@
 
 use alloc::vec::Vec;
 
-use conclave_protocol::{ids::ServerId, peer::zab::Message, txn::Entry, zxid::Zxid};
+use conclave_protocol::{
+    ids::ServerId,
+    peer::zab::{Message, Standing},
+    txn::Entry,
+    zxid::Zxid,
+};
 
 use crate::{
     api::Output,
     engine::{Engine, Phase},
     history::Sync,
-    leader::{LearnerStage, Stage},
+    leader::Stage,
+    learners::LearnerStage,
 };
 
 /// Bytes of entries that one DIFF message carries; an entry is never split.
@@ -64,18 +70,70 @@ impl Engine {
     }
 
     pub(crate) fn on_ack_new_leader(&mut self, from: ServerId, out: &mut Vec<Output>) {
-        let committed = self.committed;
         let Phase::Leading(leading) = &mut self.phase else { return };
-        let is_established = leading.established().is_some();
+        let round = leading.ping_round + 1;
         let Some(learner) = leading.learners.get_mut(&from) else { return };
         let LearnerStage::Syncing { upto } = learner.stage else { return };
-        learner.stage = LearnerStage::Following;
         learner.acked = upto;
-        if is_established {
-            let message = Message::UpToDate { stream: learner.stream, committed };
-            out.push(Output::Send { to: from, message });
+        learner.backlog.ack(upto);
+        if learner.standing == Standing::Repairing {
+            learner.stage = LearnerStage::Proving { round };
+            return self.ping_all(out);
         }
+        learner.stage = LearnerStage::Following;
+        self.tell_up_to_date(from, out);
         self.progress_leading(out);
+    }
+
+    /// Lets learners go on whose disks were not whole, once a quorum has answered a round of pings
+    /// that started after they came. What such a member had promised and acked before is
+    /// forgotten, so a leader that was replaced with its help, and does not know it yet, must not
+    /// take it in.
+    pub(crate) fn admit_repaired(&mut self, answered: u64, out: &mut Vec<Output>) {
+        let Phase::Leading(leading) = &mut self.phase else { return };
+        if leading.established().is_none() {
+            return;
+        }
+        let mut admitted = Vec::new();
+        for (id, learner) in &mut leading.learners {
+            if matches!(learner.stage, LearnerStage::Proving { round } if round <= answered) {
+                learner.stage = LearnerStage::Following;
+                admitted.push(*id);
+            }
+        }
+        for learner in admitted {
+            self.tell_up_to_date(learner, out);
+        }
+    }
+
+    fn tell_up_to_date(&self, to: ServerId, out: &mut Vec<Output>) {
+        let Phase::Leading(leading) = &self.phase else { return };
+        let Some(learner) = leading.learners.get(&to) else { return };
+        if leading.established().is_some() {
+            let (stream, committed) = (learner.stream, self.committed);
+            out.push(Output::Send { to, message: Message::UpToDate { stream, committed } });
+        }
+    }
+
+    /// Tells a leader that takes over this member's history what it lacks.
+    pub(crate) fn on_pull(&self, to: ServerId, stream: u64, last: Zxid, out: &mut Vec<Output>) {
+        let mut after = match self.history.sync_from(last) {
+            Sync::Snap => {
+                out.push(Output::Send { to, message: Message::NoHistory { stream } });
+                return;
+            }
+            Sync::Trunc(after) | Sync::Diff(after) => after,
+        };
+        let mut pieces = batches(self.history.between(after, self.history.last()));
+        let last_piece = pieces.pop().unwrap_or_default();
+        for entries in pieces {
+            let next = entries.last().map_or(after, |entry| entry.zxid);
+            let message = Message::History { stream, after, entries, is_last: false };
+            out.push(Output::Send { to, message });
+            after = next;
+        }
+        let message = Message::History { stream, after, entries: last_piece, is_last: true };
+        out.push(Output::Send { to, message });
     }
 }
 

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 
 use conclave_protocol::{
     ids::ServerId,
-    peer::zab::{Epochs, Message, Standing},
+    peer::zab::{Epochs, Message, Stance, Standing},
     txn::Entry,
     zxid::{Epoch, Zxid},
 };
@@ -15,35 +15,34 @@ use conclave_protocol::{
 use crate::{
     api::{Mark, Output, Role},
     engine::{Engine, Phase},
+    timeouts::RETELL_TICKS,
 };
-
-/// Ticks after which an unanswered FOLLOWERINFO is told again.
-const RETELL_TICKS: u64 = 4;
-
-/// Ticks after which a member that was elected and does not lead is given up.
-const PATIENCE_TICKS: u64 = 20;
 
 /// A member that follows or observes, or is about to.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub(crate) struct Learning {
     pub(crate) leader: ServerId,
     pub(crate) stream: u64,
-    stage: Stage,
-    started_at: u64,
-    heard_at: u64,
-    retell_at: u64,
-    epoch: Epoch,
+    pub(crate) stage: Stage,
+    /// The leader's round of elections: if it looks in a later one, it has stopped.
+    pub(crate) round: u64,
+    pub(crate) started_at: u64,
+    pub(crate) heard_at: u64,
+    pub(crate) retell_at: u64,
+    pub(crate) epoch: Epoch,
     /// The last zxid acked on this stream.
     acked: Zxid,
+    /// Until this is durable a member whose disk was repaired does not count, and acks nothing.
+    whole_at: Option<Mark>,
 }
 
 /// How far a learner is.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-enum Stage {
+pub(crate) enum Stage {
     /// It waits for the leader's epoch.
     Discovery,
-    /// Its promise is on its way to the disk.
-    Promising { mark: Mark },
+    /// Its promise is on its way to the disk; a fresh one was made just now.
+    Promising { mark: Mark, is_fresh: bool },
     /// It takes TRUNC, DIFF and SNAP.
     Synchronization,
     /// It fetches a snapshot.
@@ -84,55 +83,33 @@ impl Engine {
     pub(crate) fn follow(&mut self, leader: ServerId, out: &mut Vec<Output>) {
         let stream = self.next_stream;
         self.next_stream += 1;
+        let round = self.heard.get(&leader).map_or(self.round, |heard| heard.round);
         self.phase = Phase::Learning(Learning {
             leader,
             stream,
             stage: Stage::Discovery,
+            round,
             started_at: self.tick,
             heard_at: self.tick,
             retell_at: self.tick + RETELL_TICKS,
             epoch: Epoch::default(),
             acked: Zxid::ZERO,
+            whole_at: None,
         });
         self.notify_all(out);
         self.tell_leader(out);
     }
 
-    fn tell_leader(&self, out: &mut Vec<Output>) {
+    pub(crate) fn tell_leader(&self, out: &mut Vec<Output>) {
         let Phase::Learning(Learning { leader, stream, .. }) = self.phase else { return };
         let Epochs { accepted, standing, .. } = self.epochs;
         let message = Message::FollowerInfo { stream, accepted, standing };
         out.push(Output::Send { to: leader, message });
     }
 
-    pub(crate) fn on_learning_tick(&mut self, out: &mut Vec<Output>) {
-        let tick = self.tick;
-        let leads = self.leader_says_it_leads();
-        let Phase::Learning(learning) = &mut self.phase else { return };
-        let init_limit = u64::from(self.config.init_limit_ticks);
-        let sync_limit = u64::from(self.config.sync_limit_ticks);
-        let is_silent = learning.heard_at + sync_limit < tick;
-        let is_late = learning.started_at + init_limit < tick;
-        let is_given_up = match learning.stage {
-            Stage::Discovery if !leads => learning.started_at + PATIENCE_TICKS < tick,
-            Stage::Discovery | Stage::Promising { .. } => is_late,
-            // A snapshot takes the time it takes; the leader is alive as long as it pings.
-            Stage::Synchronization | Stage::Fetching | Stage::Following { .. } => is_silent,
-            Stage::Logging { .. } | Stage::Entering { .. } | Stage::Entered => is_silent || is_late,
-        };
-        if is_given_up {
-            return self.look(out);
-        }
-        if learning.stage == Stage::Discovery && tick >= learning.retell_at {
-            learning.retell_at = tick + RETELL_TICKS;
-            self.tell_leader(out);
-        }
-    }
-
-    fn leader_says_it_leads(&self) -> bool {
+    pub(crate) fn leader_says_it_leads(&self) -> bool {
         let Phase::Learning(learning) = &self.phase else { return false };
-        let leading = conclave_protocol::peer::zab::Stance::Leading;
-        self.heard.get(&learning.leader).is_some_and(|heard| heard.stance == leading)
+        self.heard.get(&learning.leader).is_some_and(|heard| heard.stance == Stance::Leading)
     }
 
     pub(crate) fn on_leaders_message(
@@ -154,6 +131,9 @@ impl Engine {
             }
             Message::NewEpoch { epoch, .. } if stage == Stage::Discovery => {
                 self.on_new_epoch(epoch, out);
+            }
+            Message::Pull { last, .. } if stage == Stage::Synchronization => {
+                self.on_pull(from, stream, last, out);
             }
             Message::Snap { .. } if stage == Stage::Synchronization => {
                 learning.stage = Stage::Fetching;
@@ -194,14 +174,17 @@ impl Engine {
             // Promised to a newer leader: this one is over.
             return self.look(out);
         }
-        if epoch == self.epochs.accepted {
-            // The promise was made before, perhaps to another one: it may not count again.
-            return self.ack_epoch(epoch, false, out);
-        }
-        let mark = self.write_epochs(Epochs { accepted: epoch, ..self.epochs }, out);
+        // A promise made before, perhaps to another leader, may not count again; it may still be on
+        // its way to the disk.
+        let is_fresh = epoch > self.epochs.accepted;
+        let mark = if is_fresh {
+            self.write_epochs(Epochs { accepted: epoch, ..self.epochs }, out)
+        } else {
+            self.marks.last()
+        };
         let Phase::Learning(learning) = &mut self.phase else { return };
         learning.epoch = epoch;
-        learning.stage = Stage::Promising { mark };
+        learning.stage = Stage::Promising { mark, is_fresh };
         self.progress_learning(out);
     }
 
@@ -234,14 +217,7 @@ impl Engine {
 
     /// Logs entries of the leader; a gap ends the attempt.
     fn take_over(&mut self, entries: Vec<Entry>, out: &mut Vec<Output>) {
-        let accepted = self.epochs.accepted;
-        let mut last = self.history.last();
-        let is_run = entries.iter().all(|entry| {
-            let follows = last.is_followed_by(entry.zxid) && entry.zxid.epoch() <= accepted;
-            last = entry.zxid;
-            follows
-        });
-        if !is_run {
+        if !self.is_run(self.history.last(), &entries) {
             return self.look(out);
         }
         if !entries.is_empty() {
@@ -259,7 +235,9 @@ impl Engine {
         let Phase::Learning(learning) = &mut self.phase else { return };
         let epoch = learning.epoch;
         match learning.stage {
-            Stage::Promising { mark } if mark <= durable => self.ack_epoch(epoch, true, out),
+            Stage::Promising { mark, is_fresh } if mark <= durable => {
+                self.ack_epoch(epoch, is_fresh, out);
+            }
             Stage::Logging { mark } if mark <= durable => {
                 let mark = self.write_epochs(Epochs { current: epoch, ..self.epochs }, out);
                 let Phase::Learning(learning) = &mut self.phase else { return };
@@ -281,11 +259,14 @@ impl Engine {
         }
     }
 
-    /// Acks what is on disk, once for each zxid.
+    /// Acks what is on disk, once for each zxid. A member that was repaired acks once the epochs
+    /// file says so: after a crash it must still be able to vote for what it has acked.
     fn ack(&mut self, out: &mut Vec<Output>) {
-        let (zxid, standing) = (self.persisted, self.epochs.standing);
+        let (zxid, standing, durable) = (self.persisted, self.epochs.standing, self.marks.durable);
         let Phase::Learning(learning) = &mut self.phase else { return };
-        if zxid > learning.acked && standing == Standing::Whole {
+        let is_whole =
+            standing == Standing::Whole && learning.whole_at.is_none_or(|mark| mark <= durable);
+        if zxid > learning.acked && is_whole {
             learning.acked = zxid;
             let (to, stream) = (learning.leader, learning.stream);
             out.push(Output::Send { to, message: Message::Ack { stream, zxid, standing } });
@@ -300,10 +281,11 @@ impl Engine {
         }
         let (leader, epoch) = (*leader, *epoch);
         if self.epochs.standing == Standing::Repairing {
-            // All that was committed when it joined is on its disk again, so it may count. A crash
-            // before the epochs file says so only makes it be synchronised once more.
-            self.write_epochs(Epochs { standing: Standing::Whole, ..self.epochs }, out);
-            self.ack(out);
+            // All that was committed when it joined is on its disk again, so it may count.
+            let mark = self.write_epochs(Epochs { standing: Standing::Whole, ..self.epochs }, out);
+            if let Phase::Learning(learning) = &mut self.phase {
+                learning.whole_at = Some(mark);
+            }
         }
         let role = if self.is_voter() {
             Role::Following { leader, epoch }
@@ -324,6 +306,7 @@ const fn leader_stream(message: &Message) -> Option<u64> {
         | Message::UpToDate { stream, .. }
         | Message::Propose { stream, .. }
         | Message::Commit { stream, .. }
+        | Message::Pull { stream, .. }
         | Message::Ping { stream, .. } => Some(*stream),
         _ => None,
     }
