@@ -4,7 +4,12 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 /// A member of a Conclave ensemble: a coordination service for ZooKeeper's clients.
 #[derive(Debug, Parser)]
-#[command(version, args_conflicts_with_subcommands = true, arg_required_else_help = true)]
+#[command(
+    name = "conclaved",
+    version,
+    args_conflicts_with_subcommands = true,
+    arg_required_else_help = true
+)]
 pub(crate) struct CommandLine {
     #[command(subcommand)]
     pub(crate) command: Option<Command>,

@@ -251,7 +251,7 @@ impl Stage<'_> {
     }
 
     fn check(&self, path: &Text, version: i32) -> Result<Change, ErrorCode> {
-        let path = lossy(path);
+        let path = valid(path)?;
         let znode = self.find(&path)?;
         self.check_perms(&znode, Perms::READ)?;
         check_version(version, znode.version)?;

@@ -139,7 +139,9 @@ impl Stage<'_> {
             1 => WatchKind::PersistentRecursive,
             _ => return Err(ErrorCode::MarshallingError),
         };
-        self.arm(readable(path)?, true, kind);
+        if !path.is_null() {
+            self.arm(readable(path)?, true, kind);
+        }
         Ok(Response::AddWatch { error: 0 })
     }
 
@@ -151,7 +153,8 @@ impl Stage<'_> {
 
     fn remove_watches(&self, path: &Text, kind: i32) -> Result<Response, ErrorCode> {
         let side = watch_side(kind)?;
-        let was_there = self.watches.disarm(self.connection.id, readable(path)?, side);
+        let was_there =
+            !path.is_null() && self.watches.disarm(self.connection.id, readable(path)?, side);
         if was_there { Ok(Response::Empty) } else { Err(ErrorCode::NoWatcher) }
     }
 
@@ -159,7 +162,7 @@ impl Stage<'_> {
     /// `relative_zxid` is told at once instead.
     fn set_watches(&self, relative_zxid: Zxid, data: &[Text], exist: &[Text], child: &[Text]) {
         for path in data.iter().filter_map(Text::as_str) {
-            match self.state.tree.node(path) {
+            match self.watched(path) {
                 None => self.tell(EventKind::NodeDeleted, path),
                 Some(node) if node.stat().mzxid > relative_zxid => {
                     self.tell(EventKind::NodeDataChanged, path);
@@ -168,13 +171,13 @@ impl Stage<'_> {
             }
         }
         for path in exist.iter().filter_map(Text::as_str) {
-            match self.state.tree.node(path) {
+            match self.watched(path) {
                 Some(_) => self.tell(EventKind::NodeCreated, path),
                 None => self.arm(path, true, WatchKind::Data),
             }
         }
         for path in child.iter().filter_map(Text::as_str) {
-            match self.state.tree.node(path) {
+            match self.watched(path) {
                 None => self.tell(EventKind::NodeDeleted, path),
                 Some(node) if node.stat().pzxid > relative_zxid => {
                     self.tell(EventKind::NodeChildrenChanged, path);
@@ -182,6 +185,11 @@ impl Stage<'_> {
                 Some(_) => self.arm(path, true, WatchKind::Child),
             }
         }
+    }
+
+    /// Returns the znode that a path in a list of watches names; the empty string is the root.
+    fn watched(&self, path: &str) -> Option<Node<'_>> {
+        self.state.tree.node(if path.is_empty() { "/" } else { path })
     }
 
     fn tell(&self, kind: EventKind, path: &str) {

@@ -79,6 +79,15 @@ impl Replica {
                 self.shared.sessions.remove(session);
                 self.shared.metrics.sessions_closed.increment(1);
             }
+            Outcome::Refused(_) => {
+                let is_attach =
+                    waiter.filter(|waiter| matches!(waiter.shape, Shape::Connect { .. }));
+                if is_attach.is_some() {
+                    // As ZooKeeper does: who guesses at a session ends its connection too, and the
+                    // owner comes back with the password.
+                    end_here(&self.shared, *session);
+                }
+            }
             _ => {}
         }
     }
