@@ -7,7 +7,7 @@ use conclave_client::shell::{self, ShellArguments};
 
 /// The command line of Conclave, and of any service that speaks ZooKeeper's protocol.
 #[derive(Debug, Parser)]
-#[command(version, arg_required_else_help = true)]
+#[command(name = "conclave", version, arg_required_else_help = true)]
 struct CommandLine {
     #[command(subcommand)]
     command: Command,
