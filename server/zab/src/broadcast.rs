@@ -66,10 +66,12 @@ impl Engine {
         standing: Standing,
         out: &mut Vec<Output>,
     ) {
-        let last = self.history.last();
+        if self.ignore_ack(zxid) {
+            return;
+        }
         let Phase::Leading(leading) = &mut self.phase else { return };
         let Some(learner) = leading.learners.get_mut(&from) else { return };
-        if learner.stage != LearnerStage::Following || zxid > last {
+        if learner.stage != LearnerStage::Following {
             return;
         }
         learner.acked = learner.acked.max(zxid);
@@ -78,6 +80,11 @@ impl Engine {
             learner.standing = Standing::Whole;
         }
         self.advance_commit(out);
+    }
+
+    /// Returns whether an ack names no entry of this log: nobody can have been sent it.
+    fn ignore_ack(&self, zxid: Zxid) -> bool {
+        zxid > self.history.base() && !self.history.contains(zxid)
     }
 
     /// Commits what a quorum has on disk, and hands out what this member has too.
@@ -176,5 +183,97 @@ impl Engine {
             }
             round > answered
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::{vec, vec::Vec};
+
+    use conclave_protocol::{
+        peer::zab::Epochs,
+        zxid::{Epoch, Zxid},
+    };
+
+    use super::*;
+    use crate::{
+        api::{Broadcast, Config, Input, Recovered, Role},
+        history::History,
+    };
+
+    /// Returns the outputs of one step, its durable work done at once.
+    fn step(engine: &mut Engine, input: Input) -> Vec<Output> {
+        let mut all = Vec::new();
+        engine.step(input, &mut all);
+        let mut done = 0;
+        while done < all.len() {
+            let (Output::Persist { mark, .. } | Output::PersistEpochs { mark, .. }) = all[done]
+            else {
+                done += 1;
+                continue;
+            };
+            engine.step(Input::Persisted { mark }, &mut all);
+            done += 1;
+        }
+        all
+    }
+
+    fn alone() -> Engine {
+        let me = ServerId(1);
+        let config = Config {
+            me,
+            voters: [me].into(),
+            observers: [].into(),
+            init_limit_ticks: 10,
+            sync_limit_ticks: 10,
+            heartbeat_ticks: 1,
+            election_settle_ticks: 0,
+            window_entries_max: 10,
+            window_bytes_max: 1000,
+        };
+        let epochs = Epochs { accepted: Epoch(0), current: Epoch(0), standing: Standing::Whole };
+        let recovered = Recovered { epochs, base: Zxid::ZERO, entries: Vec::new() };
+        let mut engine = Engine::new(config, recovered);
+        step(&mut engine, Input::Tick);
+        assert_eq!(engine.role(), Role::Leading { epoch: Epoch(1) });
+        engine
+    }
+
+    #[test]
+    fn a_spent_counter_ends_the_reign_and_begins_a_new_epoch() {
+        let mut engine = alone();
+        let last = Zxid::new(Epoch(1), u32::MAX - 1);
+        engine.history = History::new(last, Vec::new());
+        (engine.persisted, engine.committed, engine.delivered) = (last, last, last);
+        let txns = vec![Bytes::from_static(b"a"), Bytes::from_static(b"b")];
+        let outputs = step(&mut engine, Input::Propose(txns));
+        assert!(outputs.contains(&Output::Role(Role::Looking)), "no zxid is left for b");
+        assert_eq!(engine.last_zxid(), Zxid::new(Epoch(1), u32::MAX), "a has the last one");
+        step(&mut engine, Input::Tick);
+        assert_eq!(engine.role(), Role::Leading { epoch: Epoch(2) });
+        assert_eq!(engine.delivered(), Zxid::new(Epoch(1), u32::MAX));
+        step(&mut engine, Input::Propose(vec![Bytes::from_static(b"b")]));
+        assert_eq!(engine.delivered(), Zxid::new(Epoch(2), 1));
+    }
+
+    #[test]
+    fn what_is_proposed_together_is_persisted_together() {
+        let mut engine = alone();
+        let txns = (0..10).map(|_| Bytes::from_static(b"x")).collect();
+        let outputs = step(&mut engine, Input::Propose(txns));
+        let writes: Vec<usize> = outputs
+            .iter()
+            .filter_map(|output| match output {
+                Output::Persist { entries, .. } => Some(entries.len()),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(writes, [10]);
+    }
+
+    #[test]
+    fn a_proposal_of_nothing_does_nothing() {
+        let mut engine = alone();
+        assert!(step(&mut engine, Input::Propose(Vec::new())).is_empty());
     }
 }

@@ -41,10 +41,10 @@ impl Engine {
         if leading.stage.epoch().is_some_and(|epoch| epoch < accepted) {
             // It has promised a newer epoch to a leader that failed, and could never follow this
             // one: a yet newer epoch takes it in.
-            return self.abdicate(out);
+            return self.back_off(out);
         }
         if leading.adopting == Some(from) {
-            return self.abdicate(out);
+            return self.back_off(out);
         }
         leading.learners.insert(from, Learner::new(stream, standing, accepted, tick));
         self.progress_leading(out);
@@ -121,7 +121,7 @@ impl Engine {
         let is_hopeless = !self.is_quorum_with(|learner| !learner.has_stale_promise());
         if is_hopeless && self.is_quorum_with(has_answered) {
             // Too many had made this promise before: another epoch is needed.
-            return self.abdicate(out);
+            return self.back_off(out);
         }
         if !self.is_quorum_with(|learner| !learner.is_ahead()) {
             self.pull_history(out);
@@ -188,7 +188,7 @@ impl Engine {
             && self.is_run(after, &entries)
             && entries.last().is_none_or(|entry| entry.zxid <= last);
         if !is_sound {
-            return self.abdicate(out);
+            return self.back_off(out);
         }
         if after < self.history.last() {
             self.truncate(after, out);
@@ -200,7 +200,7 @@ impl Engine {
             return;
         }
         if self.history.last() != last {
-            return self.abdicate(out);
+            return self.back_off(out);
         }
         let Phase::Leading(leading) = &mut self.phase else { return };
         leading.adopt((current, last));

@@ -61,7 +61,7 @@ impl Engine {
     }
 
     /// Gives up an attempt that cannot succeed, and lets some time pass before the next.
-    pub(crate) fn abdicate(&mut self, out: &mut Vec<Output>) {
+    pub(crate) fn back_off(&mut self, out: &mut Vec<Output>) {
         self.start_looking();
         if let Phase::Looking(looking) = &mut self.phase {
             looking.holds_until = self.tick + HOLD_TICKS;

@@ -309,7 +309,7 @@ impl Engine {
     fn on_install_failed(&mut self, out: &mut Vec<Output>) {
         if self.is_fetching {
             self.is_fetching = false;
-            self.abdicate(out);
+            self.back_off(out);
         }
     }
 

@@ -148,7 +148,7 @@ impl Engine {
             }
             Message::NewLeader { epoch, .. } if stage == Stage::Synchronization => {
                 if learning.epoch != epoch {
-                    return self.look(out);
+                    return self.back_off(out);
                 }
                 learning.stage = Stage::Logging { mark: self.marks.last() };
                 self.progress_learning(out);
@@ -172,7 +172,7 @@ impl Engine {
     fn on_new_epoch(&mut self, epoch: Epoch, out: &mut Vec<Output>) {
         if epoch < self.epochs.accepted {
             // Promised to a newer leader: this one is over.
-            return self.look(out);
+            return self.back_off(out);
         }
         // A promise made before, perhaps to another leader, may not count again; it may still be on
         // its way to the disk.
@@ -201,7 +201,7 @@ impl Engine {
     fn on_trunc(&mut self, after: Zxid, out: &mut Vec<Output>) {
         if after < self.delivered || !self.history.contains(after) {
             // No leader that a quorum chose asks this; do not harm what was delivered.
-            return self.look(out);
+            return self.back_off(out);
         }
         self.truncate(after, out);
     }
@@ -218,7 +218,7 @@ impl Engine {
     /// Logs entries of the leader; a gap ends the attempt.
     fn take_over(&mut self, entries: Vec<Entry>, out: &mut Vec<Output>) {
         if !self.is_run(self.history.last(), &entries) {
-            return self.look(out);
+            return self.back_off(out);
         }
         if !entries.is_empty() {
             self.append(entries, out);

@@ -167,7 +167,7 @@ impl Engine {
         leading.learners.remove(&learner);
         if leading.adopting == Some(learner) {
             // Its history was taken over in part: not worth standing with.
-            self.abdicate(out);
+            self.back_off(out);
         }
     }
 

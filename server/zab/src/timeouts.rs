@@ -48,15 +48,13 @@ impl Engine {
         let init_limit = u64::from(self.config.init_limit_ticks);
         self.drop_silent_learners(out);
         let Phase::Leading(leading) = &self.phase else { return };
-        let is_late = match leading.stage {
-            Stage::Broadcast(_) => {
-                !self.is_quorum_with(|learner| learner.heard_at + sync_limit >= tick)
-            }
+        let is_late = if leading.established().is_some() {
+            !self.is_quorum_with(|learner| learner.heard_at + sync_limit >= tick)
+        } else {
             // Whoever claims to lead draws others in: it must not do so for long without a quorum.
-            _ if tick > leading.started_at + PATIENCE_TICKS && !self.is_quorum_with(|_| true) => {
-                true
-            }
-            _ => tick > leading.started_at + init_limit,
+            let is_alone = !self.is_quorum_with(|_| true);
+            let limit = if is_alone { PATIENCE_TICKS.min(init_limit) } else { init_limit };
+            tick > leading.started_at + limit
         };
         if is_late || self.is_disk_stuck() || !self.has_quorum() {
             return self.look(out);
@@ -66,7 +64,7 @@ impl Engine {
             && !self.is_quorum_with(|learner| !learner.is_ahead());
         if is_outdone {
             // Who promised is gone, and who came has more: the next election will see it.
-            return self.abdicate(out);
+            return self.back_off(out);
         }
         let Phase::Leading(leading) = &mut self.phase else { return };
         if tick >= leading.next_heartbeat_at {

@@ -39,6 +39,17 @@ impl Disk {
         self.queue.len()
     }
 
+    /// Names what waits to be written.
+    pub(crate) fn queued_kinds(&self) -> Vec<&'static str> {
+        let kinds = self.queue.iter().map(|write| match write {
+            Write::Entries(..) => "Entries",
+            Write::Epochs(..) => "Epochs",
+            Write::Truncate(..) => "Truncate",
+            Write::Install(_) => "Install",
+        });
+        kinds.collect()
+    }
+
     pub(crate) fn persist_one(&mut self) -> Option<Write> {
         let write = self.queue.pop_front()?;
         self.write_down(&write);
