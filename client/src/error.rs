@@ -46,9 +46,19 @@ pub enum ClientError {
     /// The client was closed.
     #[error("client is closed")]
     Closed,
-    /// More operations are under way than [`crate::client::REQUESTS_MAX`].
-    #[error("too many operations under way")]
+    /// More than a limit allows: of operations [`crate::client::REQUESTS_MAX`], of identities
+    /// [`crate::session::AUTHS_MAX`].
+    #[error("too many at once")]
     Overloaded,
+    /// The server has lost its ensemble and serves reads only.
+    #[error("server is read-only")]
+    NotReadOnly,
+    /// A quota of the path is used up.
+    #[error("quota exceeded")]
+    QuotaExceeded,
+    /// The session has moved to another server by another connection.
+    #[error("session moved to another server")]
+    SessionMoved,
     /// The server does not know the operation.
     #[error("operation is not implemented by the server")]
     Unimplemented,
@@ -61,9 +71,27 @@ pub enum ClientError {
     /// The connect string names no server.
     #[error("connect string {0:?}: expected host:port[,host:port...][/chroot]")]
     ConnectString(String),
-    /// The request is longer than the protocol can say.
+    /// The request is longer than [`crate::ClientBuilder::request_len_bytes_max`].
     #[error("request of {0} bytes is too long")]
     TooLong(usize),
+}
+
+/// Why a multi did nothing.
+#[derive(Clone, Debug, Eq, Error, PartialEq)]
+#[error("{}{error}", .index.map_or(String::new(), |index| format!("operation {index}: ")))]
+pub struct MultiError {
+    /// The operation that was refused, from 0; `None` when it was the whole.
+    pub index: Option<usize>,
+    /// Why.
+    #[source]
+    pub error: ClientError,
+}
+
+impl MultiError {
+    /// Wraps an error that is of no one operation.
+    pub(crate) const fn whole(error: ClientError) -> Self {
+        Self { index: None, error }
+    }
 }
 
 impl ClientError {
@@ -82,6 +110,9 @@ impl ClientError {
             Some(ErrorCode::AuthFailed) => Self::AuthFailed,
             Some(ErrorCode::ConnectionLoss) => Self::ConnectionLoss,
             Some(ErrorCode::SessionExpired) => Self::SessionExpired,
+            Some(ErrorCode::NotReadOnly) => Self::NotReadOnly,
+            Some(ErrorCode::QuotaExceeded) => Self::QuotaExceeded,
+            Some(ErrorCode::SessionMoved) => Self::SessionMoved,
             Some(ErrorCode::Unimplemented) => Self::Unimplemented,
             _ => Self::Code(code),
         }

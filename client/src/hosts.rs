@@ -51,33 +51,80 @@ fn parse_host(text: &str) -> Option<(String, u16)> {
     (!host.is_empty()).then(|| (host.to_owned(), port))
 }
 
-/// Hosts in a shuffled order, tried in turn.
+/// Rest after all hosts were tried in vain, in milliseconds: first and longest.
+const REST_MS: (u64, u64) = (50, 1000);
+
+/// Hosts in a shuffled order, tried in turn, with a rest after each round in which none served.
 #[derive(Clone, Debug)]
 pub struct Hosts {
     hosts: Vec<(String, u16)>,
     next: usize,
+    /// Hosts tried since one has served.
+    tried: usize,
+    rest_ms: u64,
+    random: u64,
+}
+
+/// What to do for the next connection.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Attempt {
+    /// Time to rest before, in milliseconds.
+    pub rest_ms: u64,
+    /// The host to connect to.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
 }
 
 impl Hosts {
     /// Shuffles the hosts by `seed`, so that many clients spread over the servers.
-    pub fn new(mut hosts: Vec<(String, u16)>, seed: u64) -> Self {
+    pub fn new(hosts: Vec<(String, u16)>, seed: u64) -> Self {
         assert!(!hosts.is_empty(), "a connect string names a host");
-        let mut state = seed | 1;
-        for index in (1..hosts.len()).rev() {
-            // xorshift: any spread will do.
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            hosts.swap(index, (state % (index as u64 + 1)) as usize);
+        // Spread, for seeds are often neighbours; odd, for xorshift never leaves 0.
+        let random = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+        let mut all = Self { hosts, next: 0, tried: 0, rest_ms: REST_MS.0, random };
+        for index in (1..all.hosts.len()).rev() {
+            let other = all.draw(index as u64 + 1) as usize;
+            all.hosts.swap(index, other);
         }
-        Self { hosts, next: 0 }
+        all
     }
 
-    /// Returns the host to try next, and whether all have been tried since the first.
-    pub fn next_host(&mut self) -> (&(String, u16), bool) {
-        let index = self.next;
-        self.next = (index + 1) % self.hosts.len();
-        (&self.hosts[index], self.next == 0)
+    /// Returns how many hosts there are.
+    pub fn count(&self) -> usize {
+        self.hosts.len()
+    }
+
+    /// Returns the host to try next. The rest before it grows with each round, and differs from
+    /// client to client, so that they do not all come back at once.
+    pub fn next_attempt(&mut self) -> Attempt {
+        let (host, port) = self.hosts[self.next].clone();
+        self.next = (self.next + 1) % self.hosts.len();
+        let is_round = self.tried > 0 && self.tried.is_multiple_of(self.hosts.len());
+        let rest_ms = if is_round {
+            let half_ms = self.rest_ms / 2;
+            let rest_ms = half_ms + self.draw(half_ms + 1);
+            self.rest_ms = (self.rest_ms * 2).min(REST_MS.1);
+            rest_ms
+        } else {
+            0
+        };
+        self.tried += 1;
+        Attempt { rest_ms, host, port }
+    }
+
+    /// A host has served: the next ones are tried without a rest.
+    pub const fn served(&mut self) {
+        self.tried = 0;
+        self.rest_ms = REST_MS.0;
+    }
+
+    /// Returns a number below `bound`; xorshift, for any spread will do.
+    const fn draw(&mut self, bound: u64) -> u64 {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        (self.random >> 16) % bound
     }
 }
 
@@ -100,12 +147,41 @@ mod tests {
         }
     }
 
+    fn hosts(seed: u64) -> Hosts {
+        Hosts::new(ConnectString::parse("a,b,c").unwrap().hosts, seed)
+    }
+
     #[test]
     fn every_host_is_tried_before_one_is_tried_again() {
-        let all = ConnectString::parse("a,b,c").unwrap().hosts;
-        let mut hosts = Hosts::new(all.clone(), 42);
-        let mut tried: Vec<_> = (0..3).map(|_| hosts.next_host().0.clone()).collect();
+        let mut hosts = hosts(42);
+        let mut tried: Vec<_> = (0..3).map(|_| hosts.next_attempt().host).collect();
         tried.sort();
-        assert_eq!(tried, all);
+        assert_eq!(tried, ["a", "b", "c"]);
+    }
+
+    #[test]
+    fn seeds_spread_clients_over_all_hosts() {
+        let mut firsts: Vec<_> = (0..20).map(|seed| hosts(seed).next_attempt().host).collect();
+        firsts.sort();
+        firsts.dedup();
+        assert_eq!(firsts, ["a", "b", "c"]);
+        assert_eq!(hosts(7).next_attempt(), hosts(7).next_attempt());
+    }
+
+    #[test]
+    fn the_rest_grows_with_each_round_in_vain_and_ends_when_a_host_serves() {
+        let mut hosts = hosts(1);
+        let mut rests = Vec::new();
+        for _ in 0..8 {
+            let round: Vec<_> = (0..3).map(|_| hosts.next_attempt().rest_ms).collect();
+            assert_eq!(round[1..], [0, 0]);
+            rests.push(round[0]);
+        }
+        assert_eq!(rests[0], 0);
+        for (rest_ms, most_ms) in rests[1..].iter().zip([50, 100, 200, 400, 800, 1000, 1000]) {
+            assert!((most_ms / 2..=most_ms).contains(rest_ms), "{rests:?}");
+        }
+        hosts.served();
+        assert_eq!(hosts.next_attempt().rest_ms, 0);
     }
 }

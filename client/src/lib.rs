@@ -10,11 +10,10 @@ pub mod net;
 pub mod ops;
 pub mod session;
 pub mod shell;
-
 pub mod watch;
 
-pub use client::{Client, ClientBuilder, CreateMode};
-pub use error::ClientError;
+pub use client::{Answer, Client, ClientBuilder, CreateMode};
+pub use error::{ClientError, MultiError};
 pub use ops::{Op, OpOutcome};
 pub use session::SessionState;
-pub use watch::Watcher;
+pub use watch::{WatchKind, Watched, Watcher};

@@ -10,13 +10,13 @@ use conclave_protocol::{
 
 use crate::{
     client::{CreateMode, text},
-    error::ClientError,
+    error::{ClientError, MultiError},
 };
 
 /// One operation of a multi.
 #[derive(Clone, Debug)]
 pub enum Op {
-    /// Creates a znode open to anyone.
+    /// Creates a znode.
     Create {
         /// Where.
         path: String,
@@ -24,6 +24,8 @@ pub enum Op {
         data: Bytes,
         /// What kind.
         mode: CreateMode,
+        /// Who may do what with it.
+        acl: Vec<Acl>,
     },
     /// Deletes a znode.
     Delete {
@@ -50,6 +52,28 @@ pub enum Op {
     },
 }
 
+impl Op {
+    /// Returns the creation of a znode open to anyone.
+    pub fn create(path: impl Into<String>, data: impl Into<Bytes>, mode: CreateMode) -> Self {
+        Self::Create { path: path.into(), data: data.into(), mode, acl: vec![Acl::open()] }
+    }
+
+    /// Returns the deletion of a znode of a version, `None` for any.
+    pub fn delete(path: impl Into<String>, version: Option<i32>) -> Self {
+        Self::Delete { path: path.into(), version }
+    }
+
+    /// Returns the replacement of a znode's data at a version, `None` for any.
+    pub fn set_data(path: impl Into<String>, data: impl Into<Bytes>, version: Option<i32>) -> Self {
+        Self::SetData { path: path.into(), data: data.into(), version }
+    }
+
+    /// Returns the demand that a znode have this version.
+    pub fn check(path: impl Into<String>, version: i32) -> Self {
+        Self::Check { path: path.into(), version }
+    }
+}
+
 /// What one operation of a multi did.
 #[derive(Clone, Debug, PartialEq)]
 pub enum OpOutcome {
@@ -64,12 +88,14 @@ pub enum OpOutcome {
 /// Returns the operation as the protocol has it.
 pub(crate) fn encode(op: Op) -> multi::Op {
     match op {
-        Op::Create { path, data, mode } => {
-            let (data, acl) = (Some(data), Some(vec![Acl::open()]));
+        Op::Create { path, data, mode, acl } => {
+            let (data, acl) = (Some(data), Some(acl));
             let create = Create { path: path.into(), data, acl, flags: mode.flags() };
             match mode {
                 CreateMode::Container => multi::Op::CreateContainer(create),
-                CreateMode::Ttl(ttl_ms) => multi::Op::CreateTtl { create, ttl_ms },
+                CreateMode::Ttl(ttl_ms) | CreateMode::TtlSequential(ttl_ms) => {
+                    multi::Op::CreateTtl { create, ttl_ms }
+                }
                 _ => multi::Op::Create(create),
             }
         }
@@ -86,26 +112,21 @@ pub(crate) fn encode(op: Op) -> multi::Op {
 }
 
 /// Returns what each operation did, or which one was refused and why.
-pub(crate) fn outcomes(
-    results: Vec<OpResult>,
-) -> Result<Vec<OpOutcome>, (Option<usize>, ClientError)> {
+pub(crate) fn outcomes(results: &[OpResult]) -> Result<Vec<OpOutcome>, MultiError> {
     let failed = results.iter().enumerate().find_map(|(index, result)| match result {
         OpResult::Error(code) if *code != 0 => Some((index, *code)),
         _ => None,
     });
     if let Some((index, code)) = failed {
-        return Err((Some(index), ClientError::from_code(code)));
+        return Err(MultiError { index: Some(index), error: ClientError::from_code(code) });
     }
-    let malformed = || (None, ClientError::Malformed);
-    results
-        .iter()
-        .map(|result| match result {
-            OpResult::Create { path } | OpResult::Create2 { path, .. } => {
-                text(path).map(OpOutcome::Created).map_err(|_| malformed())
-            }
-            OpResult::Delete | OpResult::Check => Ok(OpOutcome::Done),
-            OpResult::SetData { stat } => Ok(OpOutcome::Changed(*stat)),
-            _ => Err(malformed()),
-        })
-        .collect()
+    let outcomes = results.iter().map(|result| match result {
+        OpResult::Create { path } | OpResult::Create2 { path, .. } => {
+            text(path).map(OpOutcome::Created)
+        }
+        OpResult::Delete | OpResult::Check => Ok(OpOutcome::Done),
+        OpResult::SetData { stat } => Ok(OpOutcome::Changed(*stat)),
+        _ => Err(ClientError::Malformed),
+    });
+    outcomes.collect::<Result<_, _>>().map_err(MultiError::whole)
 }

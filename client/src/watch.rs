@@ -31,6 +31,29 @@ pub enum WatchKind {
     Recursive,
 }
 
+impl WatchKind {
+    /// Every kind.
+    pub const ALL: [Self; 5] =
+        [Self::Data, Self::Exist, Self::Child, Self::Persistent, Self::Recursive];
+
+    /// Returns whether one event is all that a watch of this kind gives.
+    pub const fn is_one_shot(self) -> bool {
+        matches!(self, Self::Data | Self::Exist | Self::Child)
+    }
+}
+
+/// Which watches of a znode are removed; the numbers are those on the wire.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[repr(i32)]
+pub enum Watched {
+    /// Those of its list of children.
+    Children = 1,
+    /// Those of its data and its existence.
+    Data = 2,
+    /// All.
+    Any = 3,
+}
+
 /// What a caller holds of a watch: the events come here.
 #[derive(Debug)]
 pub struct Watcher {
@@ -89,9 +112,34 @@ impl Registry {
         self.watches.get(&(kind, path.to_owned())).cloned().unwrap_or_default()
     }
 
-    /// Forgets the watches of a path and kind, and returns them.
-    pub fn remove(&mut self, kind: WatchKind, path: &str) -> Vec<WatchId> {
-        self.watches.remove(&(kind, path.to_owned())).unwrap_or_default()
+    /// Forgets the watches of a path that a removeWatches of this number took away, and returns
+    /// them; see [`Watched`]. A persistent one keeps its other half
+    /// after all but [`Watched::Any`], so it stays.
+    pub fn remove(&mut self, path: &str, kind: i32) -> Vec<WatchId> {
+        let kinds: &[WatchKind] = match kind {
+            _ if kind == Watched::Children as i32 => &[WatchKind::Child],
+            _ if kind == Watched::Data as i32 => &[WatchKind::Data, WatchKind::Exist],
+            _ if kind == Watched::Any as i32 => &WatchKind::ALL,
+            _ => &[],
+        };
+        let mut removed = Vec::new();
+        for kind in kinds {
+            removed.extend(self.watches.remove(&(*kind, path.to_owned())).unwrap_or_default());
+        }
+        removed
+    }
+
+    /// Forgets all watches, and returns them.
+    pub fn clear(&mut self) -> Vec<WatchId> {
+        std::mem::take(&mut self.watches).into_values().flatten().collect()
+    }
+
+    /// Forgets the watches that `is_wanted` denies.
+    pub fn retain(&mut self, mut is_wanted: impl FnMut(WatchId) -> bool) {
+        self.watches.retain(|_, ids| {
+            ids.retain(|id| is_wanted(*id));
+            !ids.is_empty()
+        });
     }
 
     /// Iterates over kinds and paths, each once.

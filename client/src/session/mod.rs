@@ -5,12 +5,13 @@
 //! takes all of [`Session::poll_output`]. Requests are sent in the order they were submitted, and the
 //! answers come in that order.
 
+mod api;
 mod chroot;
 mod restore;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use conclave_protocol::{
     code::ErrorCode,
     connect::{ConnectRequest, ConnectResponse},
@@ -25,87 +26,21 @@ use conclave_protocol::{
 };
 
 use self::chroot::Chroot;
+pub use self::{
+    api::{Output, RequestId, SessionState, Settings, WatchRequest},
+    restore::SET_WATCHES_LEN_BYTES_MAX,
+};
 use crate::{
     error::ClientError,
     watch::{Registry, WatchId, WatchKind},
 };
 
-/// What a session is made with.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// Session timeout asked for, in milliseconds; the server may grant another.
-    pub session_timeout_ms: u32,
-    /// The path that stands for the root; empty for none.
-    pub chroot: String,
-    /// Longest frame accepted from a server, in bytes.
-    pub frame_len_bytes_max: usize,
-    /// Whether a server that serves reads only will do.
-    pub read_only: bool,
-}
+/// Identities that a session proves at most; one more is refused with [`ClientError::Overloaded`].
+pub const AUTHS_MAX: usize = 128;
 
-/// Where a session stands.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum SessionState {
-    /// It has no connection, and will.
-    Connecting,
-    /// It has one.
-    Connected,
-    /// It has one to a server that serves reads only.
-    ConnectedReadOnly,
-    /// An identity was refused; the server has closed the connection.
-    AuthFailed,
-    /// It is over, against our will.
-    Expired,
-    /// It is over, as asked.
-    Closed,
-}
-
-impl SessionState {
-    /// Returns whether the session is over.
-    pub const fn is_over(self) -> bool {
-        matches!(self, Self::Expired | Self::Closed | Self::AuthFailed)
-    }
-}
-
-/// Names a submitted request.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct RequestId(pub u64);
-
-/// What the driver is to do.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Output {
-    /// Write these bytes to the connection.
-    Write(Bytes),
-    /// Close the connection; a new one will be wanted unless the session is over.
-    Disconnect,
-    /// Tell the caller how its request ended.
-    Complete {
-        /// Which.
-        id: RequestId,
-        /// The answer.
-        result: Result<Response, ClientError>,
-    },
-    /// Tell a watcher of an event.
-    Event {
-        /// Which.
-        watch: WatchId,
-        /// What.
-        event: WatchEvent,
-    },
-    /// The session's state has changed.
-    State(SessionState),
-}
-
-/// A watch that a request arms.
-#[derive(Clone, Debug)]
-pub struct WatchRequest {
-    /// Which.
-    pub id: WatchId,
-    /// What for.
-    pub kind: WatchKind,
-    /// Where, as the caller names it.
-    pub path: String,
-}
+/// Frames up to this many bytes are copied out of the read buffer, so that a small value that a
+/// caller keeps does not keep the whole buffer.
+const FRAME_COPIED_LEN_BYTES_MAX: usize = 8 << 10;
 
 #[derive(Debug)]
 struct Queued {
@@ -121,8 +56,8 @@ struct InFlight {
     /// None for what the session sent for itself.
     id: Option<RequestId>,
     watch: Option<WatchRequest>,
-    /// A watch taken away when the answer comes.
-    removes: Option<(WatchKind, String)>,
+    /// The path and the wire's number of the watches taken away when the answer comes.
+    removes: Option<(String, i32)>,
 }
 
 /// A client's session.
@@ -162,6 +97,7 @@ enum Link {
 impl Session {
     /// Makes a session that has never been connected.
     pub fn new(settings: Settings) -> Self {
+        assert!(settings.host_count > 0, "there is a server to connect to");
         Self {
             chroot: Chroot::new(settings.chroot.clone()),
             state: SessionState::Connecting,
@@ -201,39 +137,64 @@ impl Session {
         self.last_zxid
     }
 
+    /// Returns the watches the server is to have, by kind and path as the server knows it.
+    pub fn watches(&self) -> impl Iterator<Item = (WatchKind, &str)> {
+        self.watches.iter()
+    }
+
+    /// Forgets the watches that `is_wanted` denies; the server may still fire them, to nobody.
+    pub fn retain_watches(&mut self, is_wanted: impl FnMut(WatchId) -> bool) {
+        self.watches.retain(is_wanted);
+    }
+
     /// Takes the next thing to do.
     pub fn poll_output(&mut self) -> Option<Output> {
         self.outputs.pop_front()
     }
 
-    /// Takes a request; it is sent when there is a connection.
+    /// Takes a request; it is sent when there is a connection. The caller bounds how many are under
+    /// way. A [`Request::CloseSession`] without a connection ends the session here at once; the
+    /// server ends it after its timeout.
     pub fn submit(&mut self, request: Request, watch: Option<WatchRequest>) -> RequestId {
         let id = RequestId(self.next_id);
         self.next_id += 1;
-        if self.state.is_over() || self.is_closing {
-            let error = if self.state == SessionState::Expired {
-                ClientError::SessionExpired
-            } else {
-                ClientError::Closed
-            };
-            self.outputs.push_back(Output::Complete { id, result: Err(error) });
-            return id;
+        match self.admit(request) {
+            Ok(request) => {
+                self.queued.push_back(Queued { id, request, watch });
+                if self.is_closing && self.link == Link::Down {
+                    self.end(SessionState::Closed);
+                }
+                self.send_queued();
+            }
+            Err(error) => self.outputs.push_back(Output::Complete { id, result: Err(error) }),
         }
-        self.is_closing = matches!(request, Request::CloseSession);
+        id
+    }
+
+    fn admit(&mut self, request: Request) -> Result<Request, ClientError> {
+        if self.state.is_over() || self.is_closing {
+            return Err(over(self.state));
+        }
+        let request = self.chroot.inward(request)?;
         if let Request::Auth { scheme, data, .. } = &request
             && let Some(scheme) = scheme.as_str()
         {
-            self.auths.push((scheme.to_owned(), data.clone().unwrap_or_default()));
+            let auth = (scheme.to_owned(), data.clone().unwrap_or_default());
+            if !self.auths.contains(&auth) {
+                if self.auths.len() == AUTHS_MAX {
+                    return Err(ClientError::Overloaded);
+                }
+                self.auths.push(auth);
+            }
         }
-        let request = self.chroot.inward(request);
-        self.queued.push_back(Queued { id, request, watch });
-        self.send_queued();
-        id
+        self.is_closing = matches!(request, Request::CloseSession);
+        Ok(request)
     }
 
     /// A connection is up: the session greets.
     pub fn connected(&mut self, now_ms: u64) {
         assert_eq!(self.link, Link::Down, "one connection at a time");
+        assert!(!self.state.is_over(), "a session that is over needs no connection");
         self.now_ms = now_ms;
         self.link = Link::Greeting;
         self.buffer.clear();
@@ -254,29 +215,35 @@ impl Session {
     /// The connection is gone: what was under way may have been done or not.
     pub fn disconnected(&mut self, now_ms: u64) {
         self.now_ms = now_ms;
+        let was_up = self.link == Link::Up;
         self.link = Link::Down;
         self.buffer.clear();
         for lost in std::mem::take(&mut self.in_flight) {
             let Some(id) = lost.id else { continue };
+            // The server closes the connection when it has closed the session.
             let is_close = lost.opcode == OpCode::CloseSession;
             let result =
                 if is_close { Ok(Response::Empty) } else { Err(ClientError::ConnectionLoss) };
             self.outputs.push_back(Output::Complete { id, result });
-            if is_close {
-                self.end(SessionState::Closed);
-            }
         }
-        if !self.state.is_over() {
-            self.set_state(SessionState::Connecting);
+        if self.is_closing {
+            self.end(SessionState::Closed);
+        } else if was_up && !self.state.is_over() {
+            self.set_state(SessionState::Disconnected);
         }
     }
 
     /// Bytes came.
     pub fn received(&mut self, bytes: &[u8], now_ms: u64) {
         self.now_ms = now_ms;
+        // Any byte is a sign of life: a long reply may take longer to arrive than the deadline.
+        self.heard_at_ms = now_ms;
         self.buffer.extend_from_slice(bytes);
         while self.link != Link::Down {
             match frame::decode_frame(&mut self.buffer, self.settings.frame_len_bytes_max) {
+                Ok(Some(frame)) if frame.len() <= FRAME_COPIED_LEN_BYTES_MAX => {
+                    self.on_frame(Bytes::copy_from_slice(&frame));
+                }
                 Ok(Some(frame)) => self.on_frame(frame),
                 Ok(None) => return,
                 Err(_) => return self.disconnect(),
@@ -287,10 +254,12 @@ impl Session {
     /// Time has passed: pings, and gives up a connection on which nothing comes.
     pub fn tick(&mut self, now_ms: u64) {
         self.now_ms = now_ms;
-        if self.link == Link::Down {
-            return;
-        }
-        if now_ms >= self.heard_at_ms + self.timeout_ms * 2 / 3 {
+        let silence_ms_max = match self.link {
+            Link::Down => return,
+            Link::Greeting => self.connect_timeout_ms(),
+            Link::Up => self.timeout_ms * 2 / 3,
+        };
+        if now_ms >= self.heard_at_ms + silence_ms_max {
             return self.disconnect();
         }
         if self.link == Link::Up && now_ms >= self.sent_at_ms + self.timeout_ms / 3 {
@@ -304,8 +273,14 @@ impl Session {
         if interval_ms < 10 { 10 } else { interval_ms }
     }
 
+    /// Returns how long one server may take to be connected to, and again to greet, in milliseconds:
+    /// so long that all can be tried before the session expires.
+    pub fn connect_timeout_ms(&self) -> u64 {
+        let share_ms = self.timeout_ms * 2 / 3 / self.settings.host_count as u64;
+        share_ms.max(CONNECT_TIMEOUT_MS_MIN)
+    }
+
     fn on_frame(&mut self, frame: Bytes) {
-        self.heard_at_ms = self.now_ms;
         let is_sound = match self.link {
             Link::Greeting => self.on_greeting(frame),
             Link::Up => self.on_reply(frame),
@@ -324,9 +299,10 @@ impl Session {
             self.disconnect();
             return Some(());
         }
+        let password = Password(response.password?[..].try_into().ok()?);
         self.id = response.session;
         self.timeout_ms = u64::try_from(response.timeout_ms).ok()?;
-        self.password = Password(response.password?[..].try_into().ok()?);
+        self.password = password;
         self.link = Link::Up;
         self.restore();
         let is_read_only = response.read_only == Some(true);
@@ -348,7 +324,10 @@ impl Session {
             return Some(());
         }
         let answered = self.in_flight.pop_front().filter(|first| first.xid == header.xid)?;
-        if header.zxid != Zxid::NONE {
+        // Not from the answer to one of several setWatches: were the connection lost before the
+        // next is answered, its watches would be armed relative to what they have not heard of.
+        let is_seen = header.xid != Xid::SET_WATCHES && header.zxid.to_wire() > 0;
+        if is_seen {
             self.last_zxid = self.last_zxid.max(header.zxid);
         }
         let body = reader.into_rest();
@@ -358,36 +337,52 @@ impl Session {
     fn on_answer(&mut self, answered: InFlight, error: i32, body: Bytes) -> Option<()> {
         let InFlight { opcode, id, watch, removes, .. } = answered;
         let result = match error {
-            0 => Ok(self.chroot.outward(Response::decode(opcode, body).ok()?)),
+            0 => Response::decode(opcode, body)
+                .map(|response| self.chroot.outward(response))
+                .map_err(|_| ClientError::Malformed),
             code => Err(ClientError::from_code(code)),
         };
-        if let Some(WatchRequest { id, kind, path }) = watch {
-            let is_armed =
-                result.is_ok() || (opcode == OpCode::Exists && result == Err(ClientError::NoNode));
-            if is_armed {
-                let kind = match (kind, &result) {
-                    // An exists of a znode that is there watches its data.
-                    (WatchKind::Exist, Ok(_)) => WatchKind::Data,
-                    (kind, _) => kind,
-                };
-                self.watches.add(kind, self.chroot.path_inward(&path), id);
-            }
+        if let Some(watch) = watch {
+            self.on_watch_answer(watch, &result);
         }
-        if let Some((kind, path)) = removes.filter(|_| result.is_ok()) {
-            self.watches.remove(kind, &path);
+        if let Some((path, kind)) = removes.filter(|_| result.is_ok()) {
+            let removed = self.watches.remove(&path, kind);
+            self.outputs.extend(removed.into_iter().map(Output::Unwatched));
         }
+        let is_refused = result.is_err();
+        let is_sound = result != Err(ClientError::Malformed);
         let is_auth_failed = error == ErrorCode::AuthFailed.to_wire();
         if let Some(id) = id {
             self.outputs.push_back(Output::Complete { id, result });
         }
-        if opcode == OpCode::CloseSession {
-            self.end(SessionState::Closed);
-            self.disconnect();
-        } else if is_auth_failed {
-            self.end(SessionState::AuthFailed);
-            self.disconnect();
+        match opcode {
+            OpCode::CloseSession => {
+                self.end(SessionState::Closed);
+                self.disconnect();
+            }
+            _ if is_auth_failed => {
+                self.end(SessionState::AuthFailed);
+                self.disconnect();
+            }
+            // The server has none of them: better a watcher that ends than one that is deaf.
+            OpCode::SetWatches | OpCode::SetWatches2 if is_refused => {
+                let lost = self.watches.clear();
+                self.outputs.extend(lost.into_iter().map(Output::Unwatched));
+            }
+            _ => {}
         }
-        Some(())
+        is_sound.then_some(())
+    }
+
+    fn on_watch_answer(&mut self, watch: WatchRequest, result: &Result<Response, ClientError>) {
+        let kind = match (watch.kind, result) {
+            // An exists of a znode that is there watches its data.
+            (WatchKind::Exist, Ok(_)) => WatchKind::Data,
+            (WatchKind::Exist, Err(ClientError::NoNode)) => WatchKind::Exist,
+            (kind, Ok(_)) => kind,
+            (_, Err(_)) => return,
+        };
+        self.watches.add(kind, self.chroot.path_inward(&watch.path), watch.id);
     }
 
     fn on_event(&mut self, event: &WatchEvent) {
@@ -430,7 +425,16 @@ impl Session {
             RequestHeader { xid, opcode: opcode.to_wire() }.encode(out);
             request.encode(out);
         });
-        let removes = restore::removed_watch(request);
+        let len_bytes = (&out[..]).get_u32() as usize;
+        if let Some(id) = id.filter(|_| len_bytes > self.settings.request_len_bytes_max) {
+            let result = Err(ClientError::TooLong(len_bytes));
+            self.outputs.push_back(Output::Complete { id, result });
+            return;
+        }
+        let removes = match request {
+            Request::RemoveWatches { path, kind } => path.as_str().map(|p| (p.to_owned(), *kind)),
+            _ => None,
+        };
         self.in_flight.push_back(InFlight { xid, opcode, id, watch, removes });
         self.sent_at_ms = self.now_ms;
         self.outputs.push_back(Output::Write(out.freeze()));
@@ -450,21 +454,30 @@ impl Session {
         }
     }
 
-    /// Ends the session: whoever waits is told.
+    /// Ends the session: whoever waits to be sent is told.
     fn end(&mut self, state: SessionState) {
+        if self.state.is_over() {
+            return;
+        }
         self.set_state(state);
-        let error = match state {
-            SessionState::Expired => ClientError::SessionExpired,
-            SessionState::AuthFailed => ClientError::AuthFailed,
-            _ => ClientError::Closed,
-        };
-        for Queued { id, .. } in std::mem::take(&mut self.queued) {
-            self.outputs.push_back(Output::Complete { id, result: Err(error.clone()) });
+        for Queued { id, request, .. } in std::mem::take(&mut self.queued) {
+            let result = match request {
+                Request::CloseSession if state == SessionState::Closed => Ok(Response::Empty),
+                _ => Err(over(state)),
+            };
+            self.outputs.push_back(Output::Complete { id, result });
         }
     }
+}
 
-    /// Returns the watches the server is to have, for tests and tools.
-    pub fn watched(&self) -> BTreeMap<(WatchKind, String), ()> {
-        self.watches.iter().map(|(kind, path)| ((kind, path.to_owned()), ())).collect()
+/// Returns the error of a request to a session that is over, or is being closed.
+pub(crate) const fn over(state: SessionState) -> ClientError {
+    match state {
+        SessionState::Expired => ClientError::SessionExpired,
+        SessionState::AuthFailed => ClientError::AuthFailed,
+        _ => ClientError::Closed,
     }
 }
+
+/// Least time for one server to answer, in milliseconds, however short the session's timeout.
+const CONNECT_TIMEOUT_MS_MIN: u64 = 200;

@@ -6,8 +6,9 @@ use conclave_protocol::{ids::Xid, request::Request, text::Text};
 use super::Session;
 use crate::watch::WatchKind;
 
-/// Bytes of paths that one setWatches carries, about: far below every server's limit.
-const SET_WATCHES_LEN_BYTES: usize = 128 << 10;
+/// Bytes of paths that one setWatches carries at most, far below every server's limit; a path that is
+/// longer by itself goes alone.
+pub const SET_WATCHES_LEN_BYTES_MAX: usize = 127 << 10;
 
 /// The paths of one setWatches.
 #[derive(Default)]
@@ -49,11 +50,12 @@ impl Session {
     fn chunks(&self) -> Vec<Chunk> {
         let (mut chunks, mut chunk, mut len_bytes) = (Vec::new(), Chunk::default(), 0);
         for (kind, path) in self.watches.iter() {
-            if len_bytes >= SET_WATCHES_LEN_BYTES {
+            let path_len_bytes = path.len() + 4;
+            if len_bytes > 0 && len_bytes + path_len_bytes > SET_WATCHES_LEN_BYTES_MAX {
                 chunks.push(std::mem::take(&mut chunk));
                 len_bytes = 0;
             }
-            len_bytes += path.len() + 4;
+            len_bytes += path_len_bytes;
             let list = match kind {
                 WatchKind::Data => &mut chunk.data,
                 WatchKind::Exist => &mut chunk.exist,
@@ -67,16 +69,5 @@ impl Session {
             chunks.push(chunk);
         }
         chunks
-    }
-}
-
-/// Returns the watch that a request takes away when it succeeds.
-pub(super) fn removed_watch(request: &Request) -> Option<(WatchKind, String)> {
-    let Request::RemoveWatches { path, kind } = request else { return None };
-    let path = path.as_str()?.to_owned();
-    match kind {
-        1 => Some((WatchKind::Child, path)),
-        2 => Some((WatchKind::Data, path)),
-        _ => None,
     }
 }

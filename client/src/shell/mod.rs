@@ -36,7 +36,7 @@ pub struct ShellArguments {
     /// Session timeout to ask for, in milliseconds.
     #[arg(long, default_value_t = 10_000, value_name = "MS")]
     timeout: u32,
-    /// How long to wait for a connection, in milliseconds.
+    /// How long to wait for a connection, in milliseconds: at the start, and when it is lost.
     #[arg(long, default_value_t = 10_000, value_name = "MS")]
     wait: u64,
     /// In a script, go on after a command that failed.
@@ -61,7 +61,8 @@ pub fn main(arguments: ShellArguments) -> ExitCode {
 }
 
 async fn run(arguments: ShellArguments) -> ExitCode {
-    let ShellArguments { server, timeout, wait, keep_going, command } = arguments;
+    let ShellArguments { server, timeout, wait: wait_ms, keep_going, command } = arguments;
+    let wait = Duration::from_millis(wait_ms);
     if !command.is_empty() {
         // Understood before anything is connected.
         if let Err(error) = Command::parse(&command) {
@@ -80,18 +81,18 @@ async fn run(arguments: ShellArguments) -> ExitCode {
             return ExitCode::from(FAILED);
         }
     };
-    match tokio::time::timeout(Duration::from_millis(wait), client.connected()).await {
+    match tokio::time::timeout(wait, client.connected()).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => {
             eprintln!("conclave: {server}: {error}");
             return ExitCode::from(FAILED);
         }
         Err(_) => {
-            eprintln!("conclave: {server}: no server answered within {wait} ms");
+            eprintln!("conclave: {server}: no server answered within {wait_ms} ms");
             return ExitCode::from(FAILED);
         }
     }
-    let shell = Shell::new(client.clone());
+    let shell = Shell::new(client.clone(), wait);
     let code = if !command.is_empty() {
         one(&shell, &command).await
     } else if std::io::stdin().is_terminal() {
@@ -100,15 +101,15 @@ async fn run(arguments: ShellArguments) -> ExitCode {
         script(&shell, keep_going).await
     };
     // The session's ephemerals go with it; a service that is gone has nothing to close.
-    drop(tokio::time::timeout(Duration::from_millis(wait), client.close()).await);
+    drop(tokio::time::timeout(wait, client.close()).await);
     ExitCode::from(code)
 }
 
 /// Runs one command; the watches it sets are waited for, as there is nothing else to do.
 async fn one(shell: &Shell, words: &[String]) -> u8 {
     let code = execute(shell, words).await;
-    if code == 0 {
-        shell.wait_for_watches().await;
+    if code == 0 && !shell.wait_for_watches().await {
+        return FAILED;
     }
     code
 }

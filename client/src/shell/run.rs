@@ -5,8 +5,9 @@ use std::{
     io::Write,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use conclave_protocol::{event::WatchEvent, path, stat::Stat};
@@ -17,6 +18,7 @@ use crate::{
     client::{Client, CreateMode},
     error::ClientError,
     ops::Op,
+    session::{SessionState, over},
     watch::Watcher,
 };
 
@@ -31,36 +33,65 @@ const WALK_ZNODES_MAX: usize = 10_000_000;
 pub(super) struct Shell {
     client: Client,
     watching: Arc<Watching>,
+    /// How long a command waits for a connection.
+    wait: Duration,
 }
 
 #[derive(Debug, Default)]
 struct Watching {
     count: AtomicUsize,
+    /// Whether one has ended without an event.
+    is_lost: AtomicBool,
     changed: Notify,
 }
 
 impl Shell {
-    pub(super) fn new(client: Client) -> Self {
-        Self { client, watching: Arc::default() }
+    pub(super) fn new(client: Client, wait: Duration) -> Self {
+        Self { client, watching: Arc::default(), wait }
     }
 
     pub(super) const fn client(&self) -> &Client {
         &self.client
     }
 
-    /// Waits until no watch is set any more.
-    pub(super) async fn wait_for_watches(&self) {
+    /// Waits until no watch is set any more, and returns whether each has had its event.
+    pub(super) async fn wait_for_watches(&self) -> bool {
         loop {
             let changed = self.watching.changed.notified();
             if self.watching.count.load(Ordering::Acquire) == 0 {
-                return;
+                return !self.watching.is_lost.load(Ordering::Acquire);
             }
             changed.await;
         }
     }
 
-    /// Runs a command and writes what it shows to `out`.
+    /// Runs a command and writes what it shows to `out`; gives up when there is no connection for
+    /// too long.
     pub(super) async fn run(&self, command: Command, out: &mut Vec<u8>) -> Result<(), ClientError> {
+        tokio::select! {
+            result = self.run_command(command, out) => result,
+            () = self.outage() => Err(ClientError::ConnectionLoss),
+        }
+    }
+
+    /// Returns when there has been no connection for the time that a command waits.
+    async fn outage(&self) {
+        let mut states = self.client.states();
+        loop {
+            // An error here is the end of the session, which the command itself is told.
+            if states.wait_for(|state| !state.is_connected()).await.is_err() {
+                return std::future::pending().await;
+            }
+            let back = states.wait_for(|state| state.is_connected() || state.is_over());
+            match tokio::time::timeout(self.wait, back).await {
+                Ok(Ok(state)) if state.is_connected() => {}
+                Ok(_) => return std::future::pending().await,
+                Err(_) => return,
+            }
+        }
+    }
+
+    async fn run_command(&self, command: Command, out: &mut Vec<u8>) -> Result<(), ClientError> {
         match command {
             Command::Ls { stat, watch, recursive, path } => {
                 self.ls(&path, Shows(stat), watch, recursive, out).await
@@ -75,7 +106,7 @@ impl Shell {
                 let mode = match (sequential, ephemeral, container, ttl_ms) {
                     (_, _, true, _) => CreateMode::Container,
                     (false, _, _, Some(ttl_ms)) => CreateMode::Ttl(ttl_ms),
-                    (true, _, _, Some(_)) => return Err(ClientError::BadArguments),
+                    (true, _, _, Some(ttl_ms)) => CreateMode::TtlSequential(ttl_ms),
                     (true, true, ..) => CreateMode::EphemeralSequential,
                     (true, false, ..) => CreateMode::PersistentSequential,
                     (false, true, ..) => CreateMode::Ephemeral,
@@ -107,7 +138,7 @@ impl Shell {
     ) -> Result<(), ClientError> {
         let (children, stat) = if watch {
             let (found, watcher) = self.client.get_children_and_watch(path).await?;
-            self.report(watcher);
+            self.report(path, watcher);
             found
         } else {
             self.client.get_children(path).await?
@@ -154,7 +185,7 @@ impl Shell {
     ) -> Result<(), ClientError> {
         let (data, stat) = if watch {
             let (found, watcher) = self.client.get_data_and_watch(path).await?;
-            self.report(watcher);
+            self.report(path, watcher);
             found
         } else {
             self.client.get_data(path).await?
@@ -174,7 +205,7 @@ impl Shell {
     async fn stat(&self, path: &str, watch: bool, out: &mut Vec<u8>) -> Result<(), ClientError> {
         let found = if watch {
             let (found, watcher) = self.client.exists_and_watch(path).await?;
-            self.report(watcher);
+            self.report(path, watcher);
             found
         } else {
             self.client.exists(path).await?
@@ -191,7 +222,7 @@ impl Shell {
         paths.retain(|path| path != "/" && !is_system(path));
         paths.reverse();
         for batch in paths.chunks(DELETE_BATCH) {
-            let ops = batch.iter().map(|path| Op::Delete { path: path.clone(), version: None });
+            let ops = batch.iter().map(|path| Op::delete(path, None));
             if self.client.multi(ops.collect()).await.is_ok() {
                 continue;
             }
@@ -206,12 +237,21 @@ impl Shell {
     }
 
     /// Prints a watcher's events as they come.
-    fn report(&self, mut watcher: Watcher) {
-        let watching = self.watching.clone();
+    fn report(&self, path: &str, mut watcher: Watcher) {
+        let (path, client, watching) =
+            (path.to_owned(), self.client.clone(), self.watching.clone());
         watching.count.fetch_add(1, Ordering::AcqRel);
         tokio::spawn(async move {
+            let mut is_heard = false;
             while let Some(WatchEvent { kind, path, .. }) = watcher.event().await {
-                println!("Event: {kind:?} {}", path.as_str().unwrap_or_default());
+                is_heard = true;
+                let path = path.as_str().unwrap_or_default();
+                // A reader that has gone wants no more.
+                drop(writeln!(std::io::stdout(), "Event: {kind:?} {path}"));
+            }
+            if !is_heard && client.state() != SessionState::Closed {
+                watching.is_lost.store(true, Ordering::Release);
+                eprintln!("conclave: the watch of {path} ended: {}", over(client.state()));
             }
             watching.count.fetch_sub(1, Ordering::AcqRel);
             watching.changed.notify_waiters();

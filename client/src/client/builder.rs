@@ -1,0 +1,118 @@
+//! How a client is made.
+
+use std::sync::{Arc, atomic::AtomicU64};
+
+use conclave_protocol::frame::FRAME_LEN_BYTES_MAX_DEFAULT;
+use tokio::sync::{Semaphore, mpsc, watch};
+
+use super::{CLOSES_MAX, Client, REQUESTS_MAX};
+use crate::{
+    clock::{self, Clock},
+    driver::{Driver, Waiters},
+    error::ClientError,
+    hosts::{ConnectString, Hosts},
+    session::{Session, SessionState, Settings},
+};
+
+/// Replies may be longer than requests: a list of many children is one reply.
+const REPLY_LEN_BYTES_MAX_DEFAULT: usize = 256 * FRAME_LEN_BYTES_MAX_DEFAULT;
+
+/// Makes a client.
+#[derive(Clone, Debug)]
+pub struct ClientBuilder {
+    connect_string: String,
+    session_timeout_ms: u32,
+    reply_len_bytes_max: usize,
+    request_len_bytes_max: usize,
+    read_only: bool,
+    host_seed: Option<u64>,
+}
+
+impl ClientBuilder {
+    /// Starts from defaults that suit a local network: a session of 10 000 ms, requests as long as
+    /// a server accepts that is not configured otherwise.
+    pub fn new(connect_string: impl Into<String>) -> Self {
+        Self {
+            connect_string: connect_string.into(),
+            session_timeout_ms: 10_000,
+            reply_len_bytes_max: REPLY_LEN_BYTES_MAX_DEFAULT,
+            request_len_bytes_max: FRAME_LEN_BYTES_MAX_DEFAULT,
+            read_only: false,
+            host_seed: None,
+        }
+    }
+
+    /// Asks for a session timeout, in milliseconds; the server may grant another.
+    #[must_use]
+    pub const fn session_timeout_ms(mut self, timeout_ms: u32) -> Self {
+        self.session_timeout_ms = timeout_ms;
+        self
+    }
+
+    /// Sets the longest reply accepted, in bytes; a longer one breaks the connection.
+    #[must_use]
+    pub const fn reply_len_bytes_max(mut self, len_bytes: usize) -> Self {
+        self.reply_len_bytes_max = len_bytes;
+        self
+    }
+
+    /// Sets the longest request, in bytes, as the servers' `jute.maxbuffer` allows; a longer one
+    /// fails with [`ClientError::TooLong`] and is not sent.
+    #[must_use]
+    pub const fn request_len_bytes_max(mut self, len_bytes: usize) -> Self {
+        self.request_len_bytes_max = len_bytes;
+        self
+    }
+
+    /// Accepts a server that has lost its ensemble and serves reads only.
+    #[must_use]
+    pub const fn read_only(mut self) -> Self {
+        self.read_only = true;
+        self
+    }
+
+    /// Fixes the order in which hosts are tried, which otherwise differs from run to run.
+    #[must_use]
+    pub const fn host_seed(mut self, seed: u64) -> Self {
+        self.host_seed = Some(seed);
+        self
+    }
+
+    /// Starts the session's task in the current tokio runtime and returns at once; operations wait
+    /// for the first connection.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::ConnectString`].
+    pub fn start(self) -> Result<Client, ClientError> {
+        let ConnectString { hosts, chroot } = ConnectString::parse(&self.connect_string)?;
+        let hosts = Hosts::new(hosts, self.host_seed.unwrap_or_else(clock::seed));
+        let session = Session::new(Settings {
+            session_timeout_ms: self.session_timeout_ms,
+            chroot,
+            frame_len_bytes_max: self.reply_len_bytes_max,
+            // The protocol cannot say more.
+            request_len_bytes_max: self.request_len_bytes_max.min(i32::MAX as usize),
+            read_only: self.read_only,
+            host_count: hosts.count(),
+        });
+        let (calls, receiver) = mpsc::channel(REQUESTS_MAX + CLOSES_MAX);
+        let (state, states) = watch::channel(SessionState::Connecting);
+        let driver = Driver {
+            session,
+            hosts,
+            clock: Clock::start(),
+            calls: receiver,
+            state,
+            waiters: Waiters::default(),
+        };
+        tokio::spawn(driver.run());
+        Ok(Client {
+            calls,
+            states,
+            permits: Arc::new(Semaphore::new(REQUESTS_MAX)),
+            next_watch: Arc::new(AtomicU64::new(1)),
+            request_len_bytes_max: self.request_len_bytes_max,
+        })
+    }
+}
