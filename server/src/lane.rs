@@ -25,7 +25,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::watch::ConnId;
+use crate::{metric::Count, watch::ConnId};
 
 /// Bytes that wait to be written to one client at most; beyond, it is too slow to keep and its
 /// connection is closed (the session lives on).
@@ -53,6 +53,8 @@ pub struct Connection {
     granted_timeout_ms: AtomicU64,
     is_touched: AtomicBool,
     pub(crate) figures: Figures,
+    /// The member's count of all that goes to clients.
+    packets_sent: Count,
     lane: Mutex<Lane>,
     outbox: Mutex<Outbox>,
 }
@@ -150,7 +152,12 @@ struct Outbox {
 
 impl Connection {
     /// Makes a connection that has neither session nor requests.
-    pub fn new(id: ConnId, address: SocketAddr, identities: Arc<[Identity]>) -> Self {
+    pub fn new(
+        id: ConnId,
+        address: SocketAddr,
+        identities: Arc<[Identity]>,
+        packets_sent: Count,
+    ) -> Self {
         Self {
             id,
             address,
@@ -162,6 +169,7 @@ impl Connection {
             granted_timeout_ms: AtomicU64::new(0),
             is_touched: AtomicBool::new(false),
             figures: Figures::default(),
+            packets_sent,
             lane: Mutex::new(Lane { pending: VecDeque::new(), identities }),
             outbox: Mutex::new(Outbox::default()),
         }
@@ -246,6 +254,7 @@ impl Connection {
 
     fn sent(&self, mut outbox: parking_lot::MutexGuard<'_, Outbox>, then: Then) {
         self.figures.sent.fetch_add(1, Ordering::Relaxed);
+        self.packets_sent.increment(1);
         outbox.is_closing |= then == Then::Close;
         let is_over = outbox.bytes.len() > OUTBOX_LEN_BYTES_MAX;
         drop(outbox);

@@ -126,6 +126,7 @@ impl Member {
             failed: failed.clone(),
         };
         let owner = Owner {
+            clock,
             replica,
             events: receiver,
             store: work.clone(),

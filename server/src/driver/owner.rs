@@ -11,13 +11,17 @@ use super::{
     handle::{DriverEvent, LinkEvent},
     store::Work,
 };
-use crate::replica::{Effect, Event, Replica};
+use crate::{
+    clock::Clock,
+    replica::{Effect, Event, Replica},
+};
 
 /// Events stepped before their effects are carried out, at most.
 const STEP_BATCH_MAX: usize = 1024;
 
 /// What the owner thread holds.
 pub(super) struct Owner {
+    pub(super) clock: Clock,
     pub(super) replica: Replica,
     pub(super) events: mpsc::Receiver<DriverEvent>,
     pub(super) store: std_mpsc::Sender<Work>,
@@ -36,6 +40,7 @@ impl Owner {
     pub(super) fn run(mut self) {
         let mut effects = Vec::new();
         while let Some(event) = self.events.blocking_recv() {
+            self.replica.begin_turn(self.clock.now_us());
             if !self.on_event(event, &mut effects) {
                 return;
             }

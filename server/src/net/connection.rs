@@ -51,7 +51,9 @@ pub async fn serve(
     }
     let shared = &handle.shared;
     let ip = Identity { scheme: "ip".into(), id: address.ip().to_canonical().to_string().into() };
-    let connection = Arc::new(Connection::new(shared.draw_connection(), address, Arc::from([ip])));
+    let sent = shared.metrics.packets_sent.clone();
+    let connection =
+        Arc::new(Connection::new(shared.draw_connection(), address, Arc::from([ip]), sent));
     connection.figures.established_ms.store(handle.clock.wall_ms(), Ordering::Relaxed);
     shared.metrics.connections_opened.increment(1);
     let (reading, writing) = socket.into_split();

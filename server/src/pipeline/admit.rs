@@ -72,7 +72,8 @@ pub fn admit_connect(
     let seq = shared.draw_seq();
     connection.lane().pending.push_back(Pending::Write { seq });
     let forwarded = Forwarded { seq, session, xid: Xid(0), identities: Vec::new(), action };
-    let waiter = Waiter { connection: connection.clone(), session, xid: Xid(0), shape };
+    let waiter =
+        Waiter { connection: connection.clone(), session, xid: Xid(0), shape, since_us: 0 };
     Ok(Submission { waiter, seq, kind: Submitted::Write(forwarded) })
 }
 
@@ -191,7 +192,8 @@ impl Stage<'_> {
 
     fn submit(&mut self, seq: u64, xid: Xid, shape: Shape, kind: Submitted) {
         let session = self.connection.session();
-        let waiter = Waiter { connection: self.connection.clone(), session, xid, shape };
+        let waiter =
+            Waiter { connection: self.connection.clone(), session, xid, shape, since_us: 0 };
         self.submissions.push(Submission { waiter, seq, kind });
     }
 

@@ -44,6 +44,8 @@ pub struct Waiter {
     pub xid: Xid,
     /// What the answer looks like.
     pub shape: Shape,
+    /// When the owner took it, in microseconds of its clock.
+    pub since_us: u64,
 }
 
 /// Which form an answer has, as far as the txn does not tell.

@@ -41,6 +41,8 @@ impl Replica {
             notify::notify(&shared, &state, &applied);
             if let Some(waiter) = &waiter {
                 reply::reply(waiter, &applied);
+                let took_us = self.time.now_us.saturating_sub(waiter.since_us);
+                shared.metrics.latency_ms.record(took_us as f64 / 1000.0);
                 reply::drain(&waiter.connection, &state, &shared.watches);
             }
             self.since_snapshot.0 += 1;

@@ -72,6 +72,8 @@ pub struct Replica {
 #[derive(Clone, Copy, Debug, Default)]
 struct Time {
     now_ms: u64,
+    /// As of the turn that is under way; for figures only, nothing is decided by it.
+    now_us: u64,
     wall_ms: i64,
     /// Milliseconds in which the process was paused, all together.
     paused_ms: u64,
@@ -123,6 +125,12 @@ impl Replica {
     pub fn outstanding(&self) -> usize {
         let in_flight = self.leading.as_ref().map_or(0, |leading| leading.outstanding.in_flight());
         in_flight.max(self.waiting.count())
+    }
+
+    /// Notes when the turn began, in microseconds of the driver's clock: what latencies are
+    /// measured by.
+    pub const fn begin_turn(&mut self, now_us: u64) {
+        self.time.now_us = now_us;
     }
 
     /// Advances the member by one event and appends what must be done to `effects`, in order.

@@ -25,7 +25,8 @@ impl Replica {
             }
             return;
         }
-        for Submission { waiter, seq, kind } in submissions {
+        for Submission { mut waiter, seq, kind } in submissions {
+            waiter.since_us = self.time.now_us;
             self.waiting.insert(seq, waiter);
             match kind {
                 Submitted::Sync => match self.leader() {
