@@ -1,9 +1,9 @@
-//! The slots of the tree, their links, and the table that finds a child by its name.
+//! The slots of the tree and their links: children are a list through the slots.
 
-use std::hash::{BuildHasher, Hasher};
-
-use conclave_protocol::{txn::Owner, zxid::Zxid};
-use hashbrown::HashTable;
+use super::{
+    index::Index,
+    znode::{Place, Znode},
+};
 
 /// The root's slot.
 pub(super) const ROOT: u32 = 0;
@@ -11,104 +11,68 @@ pub(super) const ROOT: u32 = 0;
 /// No slot: the end of a list, the parent of the root.
 pub(super) const NO_SLOT: u32 = u32::MAX;
 
-/// One znode and its links.
-#[derive(Debug)]
-pub(super) struct Znode {
-    pub(super) name: Box<str>,
-    pub(super) data: Option<Box<[u8]>>,
-    pub(super) czxid: Zxid,
-    pub(super) mzxid: Zxid,
-    pub(super) pzxid: Zxid,
-    pub(super) ctime_ms: i64,
-    pub(super) mtime_ms: i64,
-    pub(super) owner: Owner,
-    pub(super) version: i32,
-    pub(super) aversion: i32,
-    /// Children ever created.
-    pub(super) created: i32,
-    pub(super) child_count: u32,
-    /// Number of its list in the table of ACLs.
-    pub(super) acl: u32,
-    pub(super) parent: u32,
-    pub(super) first_child: u32,
-    pub(super) next: u32,
-    pub(super) previous: u32,
-}
-
-impl Default for Znode {
-    fn default() -> Self {
-        Self {
-            name: Box::default(),
-            data: None,
-            czxid: Zxid::ZERO,
-            mzxid: Zxid::ZERO,
-            pzxid: Zxid::ZERO,
-            ctime_ms: 0,
-            mtime_ms: 0,
-            owner: Owner::Persistent,
-            version: 0,
-            aversion: 0,
-            created: 0,
-            child_count: 0,
-            acl: 0,
-            parent: NO_SLOT,
-            first_child: NO_SLOT,
-            next: NO_SLOT,
-            previous: NO_SLOT,
-        }
-    }
-}
+/// Slots are allocated by so many at once: a tree that grows is never copied.
+const CHUNK_SLOTS: usize = 1024;
 
 /// Slots, free slots, and who is whose child.
 #[derive(Debug)]
 pub(super) struct Arena {
-    slots: Vec<Option<Box<Znode>>>,
+    chunks: Vec<Vec<Znode>>,
     free: Vec<u32>,
-    /// While a walk is under way, freed slots wait here: a number means one znode for all of it.
-    quarantine: Option<Vec<u32>>,
-    by_name: HashTable<u32>,
-    seed: u64,
+    /// Znodes in the tree.
+    count: usize,
+    walk: Option<Quarantine>,
+    index: Index,
+}
+
+/// What a walk under way keeps from changing.
+#[derive(Debug)]
+struct Quarantine {
+    /// Slots below are walked: they keep what they hold, and free ones stay free.
+    bound: u32,
+    /// Slots below the bound whose znodes were deleted.
+    ghosts: Vec<u32>,
+    /// Free slots from the bound up, which the walk never sees.
+    free: Vec<u32>,
 }
 
 impl Arena {
-    pub(super) fn new(seed: u64) -> Self {
-        let root = Znode { data: Some(Box::default()), ..Znode::default() };
-        Self {
-            slots: vec![Some(Box::new(root))],
+    /// Returns an arena that holds a root and nothing else.
+    pub(super) fn new(seed: u64, root: Znode) -> Self {
+        let mut arena = Self {
+            chunks: Vec::new(),
             free: Vec::new(),
-            quarantine: None,
-            by_name: HashTable::new(),
-            seed,
-        }
+            count: 1,
+            walk: None,
+            index: Index::new(seed),
+        };
+        let slot = arena.push(root);
+        assert!(slot == ROOT, "the first slot is the root's");
+        arena
     }
 
     pub(super) fn get(&self, slot: u32) -> &Znode {
-        self.slots[slot as usize].as_deref().expect("a linked slot is taken")
+        &self.chunks[slot as usize / CHUNK_SLOTS][slot as usize % CHUNK_SLOTS]
     }
 
     pub(super) fn get_mut(&mut self, slot: u32) -> &mut Znode {
-        self.slots[slot as usize].as_deref_mut().expect("a linked slot is taken")
+        &mut self.chunks[slot as usize / CHUNK_SLOTS][slot as usize % CHUNK_SLOTS]
     }
 
-    pub(super) fn root_mut(&mut self) -> &mut Znode {
-        self.get_mut(ROOT)
-    }
-
-    pub(super) fn try_get(&self, slot: u32) -> Option<&Znode> {
-        self.slots.get(slot as usize)?.as_deref()
-    }
-
+    /// Returns the number of slots, free ones included.
     pub(super) fn slot_count(&self) -> u32 {
-        u32::try_from(self.slots.len()).expect("slots are numbered by u32")
+        let Some(last) = self.chunks.last() else { return 0 };
+        let count = (self.chunks.len() - 1) * CHUNK_SLOTS + last.len();
+        u32::try_from(count).expect("push keeps to the numbers that a slot can have")
     }
 
-    pub(super) fn count(&self) -> usize {
-        self.by_name.len() + 1
+    pub(super) const fn count(&self) -> usize {
+        self.count
     }
 
-    /// Iterates over the taken slots.
+    /// Iterates over the slots of the tree's znodes.
     pub(super) fn slots(&self) -> impl Iterator<Item = u32> {
-        (0..self.slot_count()).filter(|slot| self.slots[*slot as usize].is_some())
+        (0..self.slot_count()).filter(|slot| self.get(*slot).place() == Place::Taken)
     }
 
     /// Resolves a path name by name.
@@ -122,9 +86,9 @@ impl Arena {
     pub(super) fn child(&self, parent: u32, name: &str) -> Option<u32> {
         let is_it = |slot: &u32| {
             let znode = self.get(*slot);
-            znode.parent == parent && &*znode.name == name
+            znode.parent == parent && znode.name_bytes() == name.as_bytes()
         };
-        self.by_name.find(hash(self.seed, parent, name), is_it).copied()
+        self.index.find(self.index.keys().hash(parent, name.as_bytes()), is_it)
     }
 
     pub(super) fn children(&self, parent: u32) -> impl Iterator<Item = u32> {
@@ -141,7 +105,7 @@ impl Arena {
         let mut at = slot;
         while at != ROOT {
             let znode = self.get(at);
-            names.push(&znode.name);
+            names.push(znode.name());
             at = znode.parent;
         }
         let len = names.iter().map(|name| name.len() + 1).sum();
@@ -153,119 +117,150 @@ impl Arena {
         path
     }
 
-    /// Puts a znode into a free slot below `parent`.
-    pub(super) fn insert(&mut self, parent: u32, znode: Znode) -> u32 {
-        // A walk under way must not meet a new znode in an old slot.
-        let free = if self.quarantine.is_some() { None } else { self.free.pop() };
-        let slot = free.unwrap_or_else(|| {
-            let slot = self.slot_count();
-            assert!(slot != NO_SLOT, "four billion znodes are more than memory holds");
-            self.slots.push(None);
-            slot
-        });
-        self.place(slot, parent, znode);
+    /// Puts a znode into a free slot below `parent`, which has no child of that name.
+    pub(super) fn insert(&mut self, parent: u32, mut znode: Znode) -> u32 {
+        znode.parent = parent;
+        // A walk under way must not meet a new znode.
+        let free = match &mut self.walk {
+            Some(walk) => walk.free.pop(),
+            None => self.free.pop(),
+        };
+        let slot = match free {
+            Some(slot) => {
+                *self.get_mut(slot) = znode;
+                slot
+            }
+            None => self.push(znode),
+        };
+        self.link(slot, parent);
         slot
     }
 
-    /// Puts a znode into this slot and links it below `parent`.
-    pub(super) fn place(&mut self, slot: u32, parent: u32, mut znode: Znode) {
-        znode.parent = parent;
-        znode.next = self.get(parent).first_child;
-        znode.previous = NO_SLOT;
-        if znode.next != NO_SLOT {
-            let next = znode.next;
+    /// Appends a slot that is not linked yet.
+    pub(super) fn push(&mut self, znode: Znode) -> u32 {
+        let slot = self.slot_count();
+        assert!(slot < NO_SLOT, "four billion znodes are more than memory holds");
+        match self.chunks.last_mut().filter(|chunk| chunk.len() < CHUNK_SLOTS) {
+            Some(chunk) => chunk.push(znode),
+            None => {
+                let mut chunk = Vec::with_capacity(CHUNK_SLOTS);
+                chunk.push(znode);
+                self.chunks.push(chunk);
+            }
+        }
+        slot
+    }
+
+    /// Makes the znode in `slot` a child of `parent`.
+    pub(super) fn link(&mut self, slot: u32, parent: u32) {
+        let next = self.get(parent).first_child;
+        if next != NO_SLOT {
             self.get_mut(next).previous = slot;
         }
-        let key = hash(self.seed, parent, &znode.name);
-        self.slots[slot as usize] = Some(Box::new(znode));
+        let znode = self.get_mut(slot);
+        znode.parent = parent;
+        znode.next = next;
+        znode.previous = NO_SLOT;
         let above = self.get_mut(parent);
         above.first_child = slot;
         above.child_count += 1;
-        let (slots, seed) = (&self.slots, self.seed);
-        self.by_name.insert_unique(key, slot, |slot| {
-            let znode = slots[*slot as usize].as_deref().expect("a linked slot is taken");
-            hash(seed, znode.parent, &znode.name)
-        });
+        self.count += 1;
+
+        let (chunks, keys) = (&self.chunks, self.index.keys());
+        let rehash = |slot: &u32| {
+            let znode = &chunks[*slot as usize / CHUNK_SLOTS][*slot as usize % CHUNK_SLOTS];
+            keys.hash(znode.parent, znode.name_bytes())
+        };
+        self.index.insert(rehash(&slot), slot, rehash);
     }
 
-    /// Takes a childless znode out, and returns its parent and what it was.
-    pub(super) fn remove(&mut self, slot: u32) -> (u32, Znode) {
-        let (parent, key) = {
-            let znode = self.get(slot);
-            assert!(znode.child_count == 0 && slot != ROOT, "only leaves are removed");
-            (znode.parent, hash(self.seed, znode.parent, &znode.name))
-        };
-        self.by_name
-            .find_entry(key, |other| *other == slot)
-            .expect("a linked slot is in the table")
-            .remove();
-        let znode = *self.slots[slot as usize].take().expect("a linked slot is taken");
-        if znode.previous == NO_SLOT {
-            self.get_mut(parent).first_child = znode.next;
+    /// Takes a childless znode out of the tree; it stays in its slot until [`Self::vacate`].
+    pub(super) fn unlink(&mut self, slot: u32) {
+        let znode = self.get(slot);
+        assert!(znode.child_count == 0 && slot != ROOT, "only leaves are removed");
+        let (parent, next, previous) = (znode.parent, znode.next, znode.previous);
+        let hash = self.index.keys().hash(parent, znode.name_bytes());
+        self.index.remove(hash, slot);
+        if previous == NO_SLOT {
+            self.get_mut(parent).first_child = next;
         } else {
-            self.get_mut(znode.previous).next = znode.next;
+            self.get_mut(previous).next = next;
         }
-        if znode.next != NO_SLOT {
-            self.get_mut(znode.next).previous = znode.previous;
+        if next != NO_SLOT {
+            self.get_mut(next).previous = previous;
         }
         self.get_mut(parent).child_count -= 1;
-        self.quarantine.as_mut().unwrap_or(&mut self.free).push(slot);
-        (parent, znode)
+        self.count -= 1;
     }
 
-    pub(super) fn begin_quarantine(&mut self) {
-        assert!(self.quarantine.is_none(), "one walk at a time");
-        self.quarantine = Some(Vec::new());
-    }
-
-    pub(super) fn end_quarantine(&mut self) {
-        if let Some(freed) = self.quarantine.take() {
-            self.free.extend(freed);
-        }
-    }
-
-    /// Makes room for slots up to `count`, all free until placed; for loading.
-    pub(super) fn grow(&mut self, count: u32) {
-        if self.slots.len() < count as usize {
-            self.slots.resize_with(count as usize, || None);
-        }
-    }
-
-    /// Collects the slots that loading left empty.
-    pub(super) fn collect_free(&mut self) {
-        self.free = (0..self.slot_count())
-            .rev()
-            .filter(|slot| self.slots[*slot as usize].is_none())
-            .collect();
-    }
-
-    pub(super) fn replace_root(&mut self, znode: Znode) {
-        let root = self.get_mut(ROOT);
-        let (first_child, child_count) = (root.first_child, root.child_count);
-        *root = Znode { first_child, child_count, parent: NO_SLOT, ..znode };
-    }
-}
-
-/// The table's hash, keyed so that nobody can choose names that collide.
-fn hash(seed: u64, parent: u32, name: &str) -> u64 {
-    let mut hasher = foldhash::fast::FixedState::with_seed(seed).build_hasher();
-    hasher.write_u32(parent);
-    hasher.write(name.as_bytes());
-    hasher.finish()
-}
-
-/// A hash that is the same on every member and version: FNV-1a.
-pub(super) fn fnv() -> impl Hasher {
-    struct Fnv(u64);
-    impl Hasher for Fnv {
-        fn write(&mut self, bytes: &[u8]) {
-            for byte in bytes {
-                self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+    /// Empties the slot of a znode that was unlinked and returns what it held; `None` when a walk
+    /// is yet to see it, so that it goes when the walk ends.
+    pub(super) fn vacate(&mut self, slot: u32) -> Option<Znode> {
+        match &mut self.walk {
+            Some(walk) if slot < walk.bound => {
+                walk.ghosts.push(slot);
+                self.get_mut(slot).set_place(Place::Ghost);
+                None
+            }
+            Some(walk) => {
+                walk.free.push(slot);
+                Some(std::mem::replace(self.get_mut(slot), Znode::vacant()))
+            }
+            None => {
+                self.free.push(slot);
+                Some(std::mem::replace(self.get_mut(slot), Znode::vacant()))
             }
         }
-        fn finish(&self) -> u64 {
-            self.0
-        }
     }
-    Fnv(0xcbf2_9ce4_8422_2325)
+
+    /// Keeps all slots there are as they are for a walk, and returns their number.
+    pub(super) fn begin_quarantine(&mut self) -> u32 {
+        assert!(self.walk.is_none(), "one walk at a time");
+        let bound = self.slot_count();
+        self.walk = Some(Quarantine { bound, ghosts: Vec::new(), free: Vec::new() });
+        bound
+    }
+
+    /// Lets all slots be used again, and returns the znodes that were kept for the walk alone.
+    pub(super) fn end_quarantine(&mut self) -> Vec<Znode> {
+        let Some(Quarantine { ghosts, free, .. }) = self.walk.take() else { return Vec::new() };
+        self.free.extend(free);
+        ghosts.into_iter().filter_map(|slot| self.vacate(slot)).collect()
+    }
+
+    /// Makes room in the table for so many znodes; for loading.
+    pub(super) fn reserve(&mut self, znodes: usize) {
+        self.index.reserve(znodes);
+    }
+}
+
+#[cfg(test)]
+impl Arena {
+    /// Panics unless every link, count and free slot agrees with the others.
+    pub(super) fn check(&self) {
+        let taken: Vec<u32> = self.slots().collect();
+        assert_eq!((taken.len(), self.index.len()), (self.count, self.count - 1));
+        for slot in taken {
+            let mut previous = NO_SLOT;
+            for child in self.children(slot) {
+                let znode = self.get(child);
+                assert_eq!((znode.parent, znode.previous), (slot, previous));
+                assert_eq!(znode.place(), Place::Taken);
+                assert_eq!(self.child(slot, znode.name()), Some(child));
+                previous = child;
+            }
+            assert_eq!(self.children(slot).count(), self.get(slot).child_count as usize);
+            assert_eq!(self.find(&self.path(slot)), Some(slot));
+        }
+        let mut empty = self.free.clone();
+        if let Some(walk) = &self.walk {
+            assert!(walk.free.iter().all(|slot| *slot >= walk.bound));
+            assert!(walk.ghosts.iter().all(|slot| self.get(*slot).place() == Place::Ghost));
+            empty.extend(walk.free.iter().chain(&walk.ghosts));
+        }
+        empty.sort_unstable();
+        let not_taken =
+            (0..self.slot_count()).filter(|slot| self.get(*slot).place() != Place::Taken);
+        assert_eq!(empty, not_taken.collect::<Vec<u32>>());
+    }
 }

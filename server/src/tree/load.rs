@@ -1,59 +1,66 @@
-//! From a snapshot's records back to a tree. The records may come in any order; a znode whose
-//! parent is not there was deleted while the walk went on, and is dropped.
+//! From a snapshot's records back to a tree. Znodes may come in any order, each after its list.
+//! Whatever is wrong with the records is an error: nothing is guessed or left out.
 
-use conclave_protocol::acl::Acl;
+use std::collections::HashMap;
+
+use conclave_protocol::{acl::Acl, txn::Owner};
 use conclave_snapshots::image::NodeRecord;
 use thiserror::Error;
 
 use super::{
     Tree,
-    arena::{Arena, ROOT, Znode},
-    len_bytes,
-    list::AclTable,
+    arena::{NO_SLOT, ROOT},
+    znode::Znode,
 };
-
-/// A record's number may be so many times the records seen, and some: gaps are znodes that were
-/// deleted, and a number beyond would only reserve memory.
-const NUMBERS_PER_RECORD_MAX: u32 = 1024;
-
-/// Slots that a small image may leave empty.
-const NUMBERS_FREE_MAX: u32 = 1 << 22;
 
 /// Why records make no tree.
 #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
+#[non_exhaustive]
 pub enum LoadTreeError {
     /// Two records have one number.
     #[error("two records have the number {0}")]
     Twice(u32),
-    /// A number is out of all proportion to the records.
-    #[error("record number {0} is absurd")]
-    Number(u32),
-    /// A record names an ACL that did not come before it.
+    /// A list is out of order, or a znode names one that did not come before it.
     #[error("ACL {0} is unknown")]
     Acl(u32),
+    /// A znode below the root has an empty name, or one with a slash.
+    #[error("record {0} has a name that no path can hold")]
+    NoName(u32),
     /// No record is the root.
     #[error("there is no root")]
     NoRoot,
+    /// The root goes with a session.
+    #[error("the root is ephemeral")]
+    EphemeralRoot,
+    /// A parent is not among the records.
+    #[error("no record has the number {0}, which a child names as its parent")]
+    NoParent(u32),
     /// Two children of one znode have one name.
     #[error("two children of {parent} have the same name")]
     Name {
         /// The parent's number.
         parent: u32,
     },
+    /// Some znodes are each other's ancestors.
+    #[error("{0} records are not below the root")]
+    Cycle(usize),
 }
 
 /// Gathers records.
 #[derive(Debug)]
 pub struct TreeLoader {
-    seed: u64,
-    lists: Vec<Vec<Acl>>,
-    nodes: Vec<NodeRecord>,
+    /// Znodes are in their slots, with the number of their parent in place of its slot.
+    tree: Tree,
+    /// Lists by their number in the image, each held once for as long as the loader needs it.
+    lists: Vec<u32>,
+    slots: Numbers,
 }
 
 impl TreeLoader {
     /// Starts with nothing; `seed` keys the tree's table.
-    pub const fn new(seed: u64) -> Self {
-        Self { seed, lists: Vec::new(), nodes: Vec::new() }
+    pub fn new(seed: u64) -> Self {
+        let root = Znode::new("", None, Owner::Persistent);
+        Self { tree: Tree::with_root(seed, root), lists: Vec::new(), slots: Numbers::default() }
     }
 
     /// Takes a list; lists are numbered from 0 in the order they come.
@@ -65,7 +72,7 @@ impl TreeLoader {
         if number as usize != self.lists.len() {
             return Err(LoadTreeError::Acl(number));
         }
-        self.lists.push(list);
+        self.lists.push(self.tree.acls.intern(&list));
         Ok(())
     }
 
@@ -73,115 +80,111 @@ impl TreeLoader {
     ///
     /// # Errors
     ///
-    /// [`LoadTreeError::Acl`] when its list is unknown.
+    /// [`LoadTreeError`] when its list is unknown, its number taken, or its name impossible.
     pub fn node(&mut self, node: NodeRecord) -> Result<(), LoadTreeError> {
-        if node.acl as usize >= self.lists.len() {
-            return Err(LoadTreeError::Acl(node.acl));
+        let list = *self.lists.get(node.acl as usize).ok_or(LoadTreeError::Acl(node.acl))?;
+        let is_root = node.number == ROOT;
+        if !is_root && (node.name.is_empty() || node.name.contains('/')) {
+            return Err(LoadTreeError::NoName(node.number));
         }
-        self.nodes.push(node);
+        let slot = if is_root { ROOT } else { self.tree.arena.slot_count() };
+        if !self.slots.set(node.number, slot) {
+            return Err(LoadTreeError::Twice(node.number));
+        }
+        self.tree.acls.retain(list);
+        let name = if is_root { "" } else { &*node.name };
+        let mut znode = Znode::new(name, node.data.as_deref(), node.owner);
+        znode.czxid = node.czxid;
+        znode.mzxid = node.mzxid;
+        znode.pzxid = node.pzxid;
+        znode.ctime_ms = node.ctime_ms;
+        znode.mtime_ms = node.mtime_ms;
+        znode.version = node.version;
+        znode.aversion = node.aversion;
+        znode.created = node.created;
+        znode.acl = list;
+        znode.parent = if is_root { NO_SLOT } else { node.parent };
+        self.tree.data_len_bytes += znode.len_bytes();
+        if is_root {
+            *self.tree.arena.get_mut(ROOT) = znode;
+        } else {
+            self.tree.arena.push(znode);
+        }
         Ok(())
     }
 
-    /// Links everything that the root reaches.
+    /// Links all znodes.
     ///
     /// # Errors
     ///
     /// [`LoadTreeError`] says what is wrong with the records.
     pub fn finish(self) -> Result<Tree, LoadTreeError> {
-        let Self { seed, lists, nodes } = self;
-        let count = u32::try_from(nodes.len()).unwrap_or(u32::MAX);
-        let number_max = count.saturating_mul(NUMBERS_PER_RECORD_MAX).max(NUMBERS_FREE_MAX);
-        let slots = match nodes.iter().map(|node| node.number).max() {
-            Some(last) if last <= number_max => last + 1,
-            Some(last) => return Err(LoadTreeError::Number(last)),
-            None => return Err(LoadTreeError::NoRoot),
-        };
-        let mut links = Links::new(slots);
-        let mut records: Vec<Option<NodeRecord>> = Vec::new();
-        records.resize_with(slots as usize, || None);
-        for node in nodes {
-            let number = node.number;
-            links.add(number, node.parent);
-            if records[number as usize].replace(node).is_some() {
-                return Err(LoadTreeError::Twice(number));
-            }
+        let Self { mut tree, lists, slots } = self;
+        slots.find(ROOT).ok_or(LoadTreeError::NoRoot)?;
+        if matches!(tree.arena.get(ROOT).owner(), Owner::Ephemeral(_)) {
+            return Err(LoadTreeError::EphemeralRoot);
         }
-        let mut tree = Tree {
-            arena: Arena::new(seed),
-            acls: AclTable::default(),
-            ephemerals: Default::default(),
-            data_len_bytes: 0,
-        };
-        tree.arena.grow(slots);
-        let root = records[ROOT as usize].take().ok_or(LoadTreeError::NoRoot)?;
-        let znode = tree.znode(root, &lists);
-        tree.arena.replace_root(znode);
-
-        // Parents first, so that whatever the root does not reach is never placed.
-        let mut open = vec![ROOT];
-        while let Some(parent) = open.pop() {
-            for number in links.children(parent) {
-                let Some(record) = records[number as usize].take() else { continue };
-                if tree.arena.child(parent, &record.name).is_some() {
-                    return Err(LoadTreeError::Name { parent });
-                }
-                let owner = record.owner;
-                let znode = tree.znode(record, &lists);
-                tree.data_len_bytes += len_bytes(&znode.name, znode.data.as_deref());
-                tree.arena.place(number, parent, znode);
-                tree.note_owner(number, owner);
-                open.push(number);
+        let slot_count = tree.arena.slot_count();
+        tree.arena.reserve(slot_count as usize);
+        for slot in ROOT + 1..slot_count {
+            let znode = tree.arena.get(slot);
+            let (owner, number) = (znode.owner(), znode.parent);
+            let parent = slots.find(number).ok_or(LoadTreeError::NoParent(number))?;
+            if tree.arena.child(parent, znode.name()).is_some() {
+                return Err(LoadTreeError::Name { parent: number });
             }
+            tree.arena.link(slot, parent);
+            tree.note_owner(slot, owner);
         }
-        tree.arena.collect_free();
+        match tree.count() - tree.count_reachable() {
+            0 => {}
+            lost => return Err(LoadTreeError::Cycle(lost)),
+        }
+        for list in lists {
+            tree.acls.release(list);
+        }
         Ok(tree)
     }
 }
 
 impl Tree {
-    fn znode(&mut self, record: NodeRecord, lists: &[Vec<Acl>]) -> Znode {
-        Znode {
-            name: record.name.into(),
-            data: record.data.map(|data| Box::from(&data[..])),
-            czxid: record.czxid,
-            mzxid: record.mzxid,
-            pzxid: record.pzxid,
-            ctime_ms: record.ctime_ms,
-            mtime_ms: record.mtime_ms,
-            owner: record.owner,
-            version: record.version,
-            aversion: record.aversion,
-            created: record.created,
-            acl: self.acls.intern(&lists[record.acl as usize]),
-            ..Znode::default()
+    /// Counts the znodes that the root leads to; none can be met twice, as each is in one list.
+    fn count_reachable(&self) -> usize {
+        let (mut count, mut open) = (0, vec![ROOT]);
+        while let Some(slot) = open.pop() {
+            count += 1;
+            open.extend(self.arena.children(slot));
         }
+        count
     }
 }
 
-/// Who says it is whose child: lists through two tables, without a vector for each znode.
-struct Links {
-    first: Vec<u32>,
-    next: Vec<u32>,
+/// Slots by the numbers of records. Numbers have gaps, where znodes were deleted: a tree that was
+/// large and is small now has few numbers far apart, so room is made by the page.
+#[derive(Debug, Default)]
+struct Numbers(HashMap<u32, Box<[u32; PAGE_LEN]>>);
+
+/// Numbers of a page: at most so much is reserved for one record, four bytes each.
+const PAGE_LEN: usize = 256;
+
+impl Numbers {
+    /// Notes the slot of a number; returns false when it has one.
+    fn set(&mut self, number: u32, slot: u32) -> bool {
+        let (page, at) = place(number);
+        let page = self.0.entry(page).or_insert_with(|| Box::new([NO_SLOT; PAGE_LEN]));
+        let is_free = page[at] == NO_SLOT;
+        if is_free {
+            page[at] = slot;
+        }
+        is_free
+    }
+
+    fn find(&self, number: u32) -> Option<u32> {
+        let (page, at) = place(number);
+        self.0.get(&page).map(|page| page[at]).filter(|slot| *slot != NO_SLOT)
+    }
 }
 
-const NONE: u32 = u32::MAX;
-
-impl Links {
-    fn new(slots: u32) -> Self {
-        Self { first: vec![NONE; slots as usize], next: vec![NONE; slots as usize] }
-    }
-
-    fn add(&mut self, number: u32, parent: u32) {
-        if number == ROOT || parent as usize >= self.first.len() {
-            return;
-        }
-        self.next[number as usize] = self.first[parent as usize];
-        self.first[parent as usize] = number;
-    }
-
-    fn children(&self, parent: u32) -> impl Iterator<Item = u32> {
-        let linked = |number: u32| (number != NONE).then_some(number);
-        let first = linked(self.first[parent as usize]);
-        std::iter::successors(first, move |number| linked(self.next[*number as usize]))
-    }
+const fn place(number: u32) -> (u32, usize) {
+    (number / PAGE_LEN as u32, number as usize % PAGE_LEN)
 }
