@@ -88,7 +88,11 @@ impl Engine {
         if heard.round > ROUND_MAX {
             return;
         }
+        let had_quorum = self.has_quorum();
         self.heard.insert(from, heard);
+        if self.has_quorum() != had_quorum {
+            self.notify_all(out);
+        }
         let is_looking = matches!(heard.stance, Stance::Looking(_));
         match &self.phase {
             Phase::Looking(_) => return self.on_vote(from, heard, out),

@@ -368,9 +368,21 @@ impl Engine {
         self.config.voters.contains(&self.config.me)
     }
 
-    /// Returns whether this member is connected to a quorum of voters, itself included.
+    /// Returns whether this member is connected to a quorum of voters, itself included. Who is known
+    /// to have no vote, as its disk was lost or hangs, is no part of one.
     pub(crate) fn has_quorum(&self) -> bool {
-        let all = self.connected.iter().copied().chain([self.config.me]);
-        quorum::is_quorum(&self.config.voters, all)
+        let has_no_vote = |peer: &ServerId| {
+            let says_so = |heard: &Heard| heard.stance == Stance::Looking(None);
+            let is_repairing = match &self.phase {
+                Phase::Leading(leading) => leading
+                    .learners
+                    .get(peer)
+                    .is_some_and(|learner| learner.standing == Standing::Repairing),
+                _ => false,
+            };
+            is_repairing || self.heard.get(peer).is_some_and(says_so)
+        };
+        let peers = self.connected.iter().copied().filter(|peer| !has_no_vote(peer));
+        quorum::is_quorum(&self.config.voters, peers.chain([self.config.me]))
     }
 }

@@ -330,6 +330,9 @@ stories! {
     a_leader_that_loses_its_quorum_before_newleader_is_acked_delivers_nothing
     entries_of_an_earlier_epoch_are_committed_when_a_quorum_has_acked_newleader
     a_leader_that_was_replaced_heals_nobody
+    members_under_repair_are_no_part_of_the_quorum_that_makes_a_leader
+    a_member_under_repair_counts_once_it_is_written_that_it_is_whole
+    a_snapshot_may_come_from_a_newer_epoch_than_was_promised
     // Broadcast.
     the_leader_delivers_once_its_own_disk_has_it
     a_follower_delivers_once_its_own_disk_has_it

@@ -74,6 +74,11 @@ impl Checker {
     }
 
     pub(crate) fn on_role(&mut self, id: ServerId, role: Role) {
+        if let Role::Following { leader, .. } | Role::Observing { leader, .. } = role {
+            let serves_at = self.told.get(&(leader, id)).map(|told| told.serves_at);
+            let delivered = self.delivered(id).last().map(|entry| entry.zxid);
+            assert!(delivered >= serves_at.filter(|at| *at > Zxid::ZERO), "{id} serves too early");
+        }
         if let Role::Leading { epoch } = role {
             let leader = *self.leaders.entry(epoch).or_insert(id);
             assert_eq!(leader, id, "two leaders of {epoch:?}");
@@ -95,10 +100,11 @@ impl Checker {
     pub(crate) fn on_receive(&mut self, from: ServerId, to: ServerId, message: &Message) {
         let told = self.told.entry((from, to)).or_default();
         match message {
-            Message::NewEpoch { epoch, .. } => *told = Told { epoch: *epoch, last: Zxid::ZERO },
+            Message::NewEpoch { epoch, .. } => *told = Told { epoch: *epoch, ..Told::default() },
             Message::Diff { entries, .. } => {
                 told.last = entries.last().map_or(told.last, |entry| entry.zxid);
             }
+            Message::UpToDate { committed, .. } => told.serves_at = *committed,
             _ => {}
         }
     }
@@ -138,4 +144,5 @@ impl Checker {
 struct Told {
     epoch: Epoch,
     last: Zxid,
+    serves_at: Zxid,
 }
