@@ -323,7 +323,9 @@ impl Session {
             self.on_event(&event);
             return Some(());
         }
-        let answered = self.in_flight.pop_front().filter(|first| first.xid == header.xid)?;
+        // One that is not answered stays, to be failed with the others.
+        self.in_flight.front().filter(|first| first.xid == header.xid)?;
+        let answered = self.in_flight.pop_front()?;
         // Not from the answer to one of several setWatches: were the connection lost before the
         // next is answered, its watches would be armed relative to what they have not heard of.
         let is_seen = header.xid != Xid::SET_WATCHES && header.zxid.to_wire() > 0;

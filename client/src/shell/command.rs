@@ -46,6 +46,7 @@ pub(super) enum Command {
         #[arg(short, allow_negative_numbers = true)]
         version: Option<i32>,
         path: String,
+        #[arg(allow_negative_numbers = true)]
         data: String,
     },
     /// Creates a znode: -s sequential, -e ephemeral, -c container, -t with a time to live in ms.
@@ -59,7 +60,7 @@ pub(super) enum Command {
         #[arg(short, value_name = "MS", conflicts_with = "ephemeral")]
         ttl_ms: Option<i64>,
         path: String,
-        #[arg(default_value = "")]
+        #[arg(default_value = "", allow_negative_numbers = true)]
         data: String,
     },
     /// Deletes a znode without children: -v at a version.
@@ -145,6 +146,10 @@ mod tests {
             Ok(Command::Create { sequential: true, ephemeral: true, .. })
         ));
         assert!(matches!(parse("set -v -1 /a x"), Ok(Command::Set { version: Some(-1), .. })));
+        assert!(
+            matches!(parse("set /a -1.5"), Ok(Command::Set { ref data, .. }) if data == "-1.5")
+        );
+        assert!(matches!(parse("set /a -- -x"), Ok(Command::Set { ref data, .. }) if data == "-x"));
         assert!(matches!(parse("ls"), Ok(Command::Ls { ref path, .. }) if path == "/"));
     }
 
