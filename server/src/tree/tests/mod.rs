@@ -1,4 +1,9 @@
-//! Tests of the tree: `walk` of snapshots taken while the tree changes.
+//! Tests of the tree: `rules` by example, `model` against a plain map, `walk` of snapshots taken
+//! while the tree changes, `load` of hostile records, `size` of what a znode costs.
 
+mod load;
+mod model;
+mod rules;
+mod size;
 mod walk;
 mod workload;
