@@ -251,3 +251,44 @@ impl Driver {
         if self.session.state().is_over() { Turn::Over } else { turn }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::Settings;
+
+    /// Goal: a caller that watches again and again, and drops its watchers, does not fill the memory.
+    #[test]
+    fn dropped_watchers_are_forgotten_and_others_are_not() {
+        let mut session = Session::new(Settings {
+            session_timeout_ms: 9000,
+            chroot: String::new(),
+            frame_len_bytes_max: 1 << 20,
+            request_len_bytes_max: 1 << 20,
+            read_only: false,
+            host_count: 1,
+        });
+        let mut waiters = Waiters::default();
+        let mut kept = Vec::new();
+        for number in 0..10_000 {
+            let (sender, events) = mpsc::channel(1);
+            let watch =
+                WatchRequest { id: WatchId(number), kind: WatchKind::Data, path: "/a".to_owned() };
+            if number % 100 == 0 {
+                kept.push(events);
+            }
+            let request = Request::GetData { path: "/a".into(), watch: true };
+            let call = Call {
+                request,
+                watch: Some((watch, sender)),
+                done: oneshot::channel().0,
+                permit: None,
+            };
+            waiters.take(call, &mut session);
+        }
+        assert!(waiters.watchers.len() <= 2 * kept.len(), "{}", waiters.watchers.len());
+        for number in (0..10_000).step_by(100) {
+            assert!(waiters.watchers.contains_key(&WatchId(number)), "{number}");
+        }
+    }
+}
