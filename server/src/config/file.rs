@@ -3,22 +3,28 @@
 
 use std::{
     collections::BTreeMap,
-    io::Read,
-    net::{IpAddr, Ipv4Addr},
+    io::{ErrorKind, Read},
+    net::{IpAddr, Ipv4Addr, ToSocketAddrs},
     str::FromStr,
 };
 
 use conclave_protocol::frame::FRAME_LEN_BYTES_MAX_DEFAULT;
 
 use super::{
-    Config, ConfigError, Note,
-    keys::{FAMILIES_NOT_IN_USE, NOT_IN_USE, USED},
+    Config, ConfigError, Note, NoteLevel,
+    keys::{FAMILIES_NOT_IN_USE, NOT_IN_USE, RELIED_ON, USED},
     properties::{self, Property},
     servers::{self, Role, Server},
 };
 
 /// Bytes of a configuration file at most.
 const CONFIG_LEN_BYTES_MAX: u64 = 1 << 20;
+
+/// Characters of a key or a value that a message shows at most.
+const SHOWN_CHARS_MAX: usize = 120;
+
+/// Notes kept at most: a file of nonsense has one for each line.
+const NOTES_MAX: usize = 1000;
 
 /// Loads the configuration in `path`. `id` overrides the `myid` file. Notes are for the log.
 ///
@@ -28,9 +34,7 @@ const CONFIG_LEN_BYTES_MAX: u64 = 1 << 20;
 pub fn load(path: &str, id: Option<u8>) -> Result<(Config, Vec<Note>), ConfigError> {
     let mut settings = Settings::read(path)?;
     if let Some(dynamic) = settings.text("dynamicConfigFile") {
-        let more = Settings::read(&dynamic)?;
-        settings.found.extend(more.found);
-        settings.notes.extend(more.notes);
+        settings.merge(Settings::read(&dynamic)?);
     }
     let config = settings.config(id)?;
     Ok((config, settings.notes))
@@ -49,6 +53,18 @@ impl Settings {
         Ok(Self::parse(path, &text))
     }
 
+    /// Adds those of another file, which override those of this one.
+    fn merge(&mut self, more: Self) {
+        self.notes.extend(more.notes);
+        for (key, (file, property)) in more.found {
+            let line = property.line;
+            if self.found.insert(key.clone(), (file.clone(), property)).is_some() {
+                let text = format!("{key} is set in {} too; this one counts", self.file);
+                self.push(Note { level: NoteLevel::Warning, file, line, text });
+            }
+        }
+    }
+
     fn parse(path: &str, text: &str) -> Self {
         let mut settings =
             Self { file: path.to_owned(), found: BTreeMap::new(), notes: Vec::new() };
@@ -58,7 +74,7 @@ impl Settings {
             settings.judge(&key, property.line);
             let line = property.line;
             if settings.found.insert(key.clone(), (path.to_owned(), property)).is_some() {
-                settings.note(line, format!("{key} is set twice; the last one counts"));
+                settings.warn(line, format!("{} is set twice; the last one counts", shown(&key)));
             }
         }
         settings
@@ -68,16 +84,25 @@ impl Settings {
         if USED.contains(&key) || key.starts_with("server.") {
             return;
         }
-        let is_family = FAMILIES_NOT_IN_USE.iter().any(|family| key.starts_with(family));
-        if is_family || NOT_IN_USE.contains(&key) {
-            self.note(line, format!("{key} has no effect in this version"));
+        let is_one_of = |beginnings: &[&str]| beginnings.iter().any(|start| key.starts_with(start));
+        if is_one_of(RELIED_ON) {
+            self.warn(line, format!("{} has no effect in this version", shown(key)));
+        } else if is_one_of(FAMILIES_NOT_IN_USE) || NOT_IN_USE.contains(&key) {
+            let text = format!("{} has no effect in this version", shown(key));
+            self.push(Note { level: NoteLevel::Info, file: self.file.clone(), line, text });
         } else {
-            self.note(line, format!("unknown key {key} is ignored"));
+            self.warn(line, format!("unknown key {} is ignored", shown(key)));
         }
     }
 
-    fn note(&mut self, line: usize, text: String) {
-        self.notes.push(Note { file: self.file.clone(), line, text });
+    fn warn(&mut self, line: usize, text: String) {
+        self.push(Note { level: NoteLevel::Warning, file: self.file.clone(), line, text });
+    }
+
+    fn push(&mut self, note: Note) {
+        if self.notes.len() < NOTES_MAX {
+            self.notes.push(note);
+        }
     }
 
     fn text(&self, key: &str) -> Option<String> {
@@ -89,8 +114,8 @@ impl Settings {
         ConfigError::Value {
             file: file.clone(),
             line: property.line,
-            key: key.to_owned(),
-            value: property.value.clone(),
+            key: shown(key),
+            value: shown(&property.value),
             accepted: accepted.to_owned(),
         }
     }
@@ -111,7 +136,7 @@ impl Settings {
     }
 
     fn boolean(&self, key: &str, default: bool) -> Result<bool, ConfigError> {
-        match self.text(key).as_deref() {
+        match self.text(key).map(|value| value.to_ascii_lowercase()).as_deref() {
             None => Ok(default),
             Some("true" | "yes") => Ok(true),
             Some("false" | "no") => Ok(false),
@@ -119,8 +144,21 @@ impl Settings {
         }
     }
 
+    /// What is not UTF-8 would name another folder or host than was meant.
+    fn check_text(&self) -> Result<(), ConfigError> {
+        let is_used = |key: &str| USED.contains(&key) || key.starts_with("server.");
+        match self.found.iter().find(|(key, (_, found))| {
+            is_used(key) && (key.contains('\u{fffd}') || found.value.contains('\u{fffd}'))
+        }) {
+            Some((key, _)) => Err(self.wrong(key, "expected text in UTF-8")),
+            None => Ok(()),
+        }
+    }
+
     fn config(&mut self, id: Option<u8>) -> Result<Config, ConfigError> {
+        self.check_text()?;
         let servers = self.servers()?;
+        self.note_addresses();
         let data_dir = self.text("dataDir").ok_or_else(|| ConfigError::Missing {
             file: self.file.clone(),
             key: "dataDir",
@@ -145,9 +183,8 @@ impl Settings {
         let (session_timeout_ms_min, session_timeout_ms_max) = self.session_bounds(tick_time_ms)?;
         let purge_interval = self.number("autopurge.purgeInterval", 1, 0, i32::MAX)?;
         if purge_interval == 0 && self.found.contains_key("autopurge.purgeInterval") {
-            let line = self.found["autopurge.purgeInterval"].1.line;
             let text = "old snapshots are always removed, also with autopurge.purgeInterval=0";
-            self.note(line, text.to_owned());
+            self.warn_at("autopurge.purgeInterval", text);
         }
         Ok(Config {
             id,
@@ -179,6 +216,22 @@ impl Settings {
         })
     }
 
+    fn warn_at(&mut self, key: &str, text: &str) {
+        let (file, property) = &self.found[key];
+        let (file, line) = (file.clone(), property.line);
+        self.push(Note { level: NoteLevel::Warning, file, line, text: text.to_owned() });
+    }
+
+    fn note_addresses(&mut self) {
+        let several = self.found.iter().filter(|(key, (_, property))| {
+            key.starts_with("server.") && servers::has_several_addresses(&property.value)
+        });
+        let keys: Vec<String> = several.map(|(key, _)| key.clone()).collect();
+        for key in keys {
+            self.warn_at(&key, &format!("of {key}'s addresses only the first is used"));
+        }
+    }
+
     fn session_bounds(&self, tick_time_ms: u32) -> Result<(u32, u32), ConfigError> {
         let min = self.number("minSessionTimeout", -1, -1, i32::MAX)?;
         let max = self.number("maxSessionTimeout", -1, -1, i32::MAX)?;
@@ -203,8 +256,13 @@ impl Settings {
         match self.text("clientPortAddress").as_deref() {
             None => Ok(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
             Some("localhost") => Ok(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+            // Addresses need no look-up; names do, as in ZooKeeper.
             Some(text) => {
-                text.parse().map_err(|_| self.wrong("clientPortAddress", "expected an IP address"))
+                let mut found = (text, 0).to_socket_addrs().into_iter().flatten();
+                found.next().map(|address| address.ip()).ok_or_else(|| {
+                    let accepted = "expected an IP address or a host name that resolves";
+                    self.wrong("clientPortAddress", accepted)
+                })
             }
         }
     }
@@ -225,7 +283,9 @@ impl Settings {
                 })?;
             let server = servers::parse(&property.value)
                 .ok_or_else(|| self.wrong(key, servers::ACCEPTED))?;
-            servers.insert(id, server);
+            if servers.insert(id, server).is_some() {
+                return Err(self.wrong(key, "another line has the same number"));
+            }
         }
         if !servers.is_empty() && servers.values().all(|server| server.role == Role::Observer) {
             return Err(ConfigError::Missing {
@@ -243,22 +303,10 @@ impl Settings {
         data_dir: &str,
         servers: &BTreeMap<u8, Server>,
     ) -> Result<u8, ConfigError> {
-        let path = format!("{data_dir}/myid");
         let id = match id {
             Some(id) => id,
-            None if servers.is_empty() => return Ok(1),
-            None => {
-                let text = read_text(&path).map_err(|error| {
-                    ConfigError::Id(format!(
-                        "{error}; with several servers each needs its number: \
-                         write it there (echo 1 > {path}) or give --id"
-                    ))
-                })?;
-                let text = text.trim();
-                text.parse().ok().filter(|id| *id > 0).ok_or_else(|| {
-                    ConfigError::Id(format!("{path}: {text:?}: expected a number from 1 to 255"))
-                })?
-            }
+            None if servers.is_empty() => 1,
+            None => read_id(&format!("{data_dir}/myid"), servers)?,
         };
         if !servers.is_empty() && !servers.contains_key(&id) {
             return Err(ConfigError::Id(format!(
@@ -266,13 +314,51 @@ impl Settings {
                 self.file
             )));
         }
-        let is_observer = self.text("peerType").as_deref() == Some("observer");
+        let peer_type = self.text("peerType").map(|text| text.to_ascii_lowercase());
+        let is_observer = match peer_type.as_deref() {
+            None | Some("participant") => false,
+            Some("observer") => true,
+            Some(_) => return Err(self.wrong("peerType", "expected participant or observer")),
+        };
         let votes = servers.get(&id).is_some_and(|own| own.role == Role::Participant);
         if is_observer && votes {
             return Err(self.wrong("peerType", "server lines say that this member votes"));
         }
         Ok(id)
     }
+}
+
+/// Reads a member's number. The only member of an ensemble needs no file: it can be no other.
+fn read_id(path: &str, servers: &BTreeMap<u8, Server>) -> Result<u8, ConfigError> {
+    let text = match read_text(path) {
+        Ok(text) => text,
+        Err(ConfigError::Read { source, .. })
+            if source.kind() == ErrorKind::NotFound && servers.len() == 1 =>
+        {
+            return Ok(*servers.keys().next().expect("there is one"));
+        }
+        Err(error) => {
+            return Err(ConfigError::Id(format!(
+                "{error}; with several servers each needs its number: \
+                 write it there (echo 1 > {path}) or give --id"
+            )));
+        }
+    };
+    let text = text.trim();
+    text.parse().ok().filter(|id| *id > 0).ok_or_else(|| {
+        let text = shown(text);
+        ConfigError::Id(format!("{path}: {text:?}: expected a number from 1 to 255"))
+    })
+}
+
+/// Returns the beginning of a text, without what would disturb a terminal or a log.
+fn shown(text: &str) -> String {
+    let plain = text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c });
+    let mut out: String = plain.clone().take(SHOWN_CHARS_MAX).collect();
+    if plain.count() > SHOWN_CHARS_MAX {
+        out.push_str("...");
+    }
+    out
 }
 
 /// Reads a small text file; what is not UTF-8 becomes U+FFFD, which no key holds.
@@ -288,74 +374,5 @@ fn read_text(path: &str) -> Result<String, ConfigError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn config(text: &str) -> Result<(Config, Vec<Note>), ConfigError> {
-        let mut settings = Settings::parse("zoo.cfg", text);
-        let config = settings.config(Some(1))?;
-        Ok((config, settings.notes))
-    }
-
-    #[test]
-    fn zookeepers_sample_starts_a_member_unchanged() {
-        let text = "tickTime=2000\ninitLimit=10\nsyncLimit=5\ndataDir=/var/zk\nclientPort=2181\n\
-                    autopurge.snapRetainCount=3\nautopurge.purgeInterval=1\n\
-                    metricsProvider.className=x\nserver.1=a:2888:3888\nserver.2=b:2888:3888\n\
-                    server.3=c:2888:3888:observer;0.0.0.0:2182\n";
-        let (config, notes) = config(text).unwrap();
-        assert_eq!(
-            (config.tick_time_ms, config.client_port, config.servers.len()),
-            (2000, 2181, 3)
-        );
-        assert_eq!((config.session_timeout_ms_min, config.session_timeout_ms_max), (4000, 40_000));
-        assert_eq!(config.words, Some(vec!["srvr".to_owned()]));
-        assert_eq!(notes.len(), 1, "{notes:?}");
-    }
-
-    #[test]
-    fn an_unknown_key_is_named_with_its_line() {
-        let (_, notes) = config("dataDir=/d\nclientPort=1\nclientPrt=2\n").unwrap();
-        assert_eq!(notes[0].to_string(), "zoo.cfg:3: unknown key clientPrt is ignored");
-    }
-
-    #[test]
-    fn a_wrong_value_is_named_with_what_is_accepted() {
-        let error = config("dataDir=/d\nclientPort=2181\ntickTime=fast\n").unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "zoo.cfg:3: tickTime=fast: expected a number from 10 to 3600000"
-        );
-        for wrong in
-            ["clientPort=99999", "syncLimit=0", "server.0=a:1:2", "server.1=a", "jute.maxbuffer=-1"]
-        {
-            assert!(config(&format!("dataDir=/d\nclientPort=1\n{wrong}\n")).is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn system_properties_may_stand_in_the_file() {
-        let text = "dataDir=/d\nclientPort=1\nzookeeper.snapCount=500\njute.maxbuffer=4096\n";
-        let (config, notes) = config(text).unwrap();
-        assert_eq!((config.snapshot_txns, config.frame_len_bytes_max), (500, 4096));
-        assert_eq!(notes, []);
-    }
-
-    #[test]
-    fn the_last_of_two_settings_counts_and_is_noted() {
-        let (config, notes) = config("dataDir=/d\nclientPort=1\nclientPort=2\n").unwrap();
-        assert_eq!((config.client_port, notes.len()), (2, 1));
-    }
-
-    #[test]
-    fn a_member_that_is_not_in_the_list_is_refused() {
-        let error = config("dataDir=/d\nclientPort=1\nserver.2=a:1:2\n").unwrap_err();
-        assert!(error.to_string().contains("no server.1"), "{error}");
-    }
-
-    #[test]
-    fn bounds_that_cross_are_refused() {
-        let text = "dataDir=/d\nclientPort=1\nminSessionTimeout=9\nmaxSessionTimeout=8\n";
-        assert!(config(text).is_err());
-    }
-}
+#[path = "tests.rs"]
+mod tests;

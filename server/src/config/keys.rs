@@ -26,6 +26,21 @@ pub(super) const USED: &[&str] = &[
     "dynamicConfigFile",
 ];
 
+/// Beginnings of keys, not in use either, that ask for a protection or for other quorums: who sets
+/// them counts on them, so it is a warning that they have no effect.
+pub(super) const RELIED_ON: &[&str] = &[
+    "authProvider.",
+    "enforce.",
+    "enforceQuota",
+    "group.",
+    "quorum.auth.",
+    "secureClientPort",
+    "sessionRequireClientSASLAuth",
+    "ssl.",
+    "sslQuorum",
+    "weight.",
+];
+
 /// ZooKeeper's keys that have no effect here, so that a file with them starts a member unchanged.
 pub(super) const NOT_IN_USE: &[&str] = &[
     "secureClientPort",

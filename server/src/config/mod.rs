@@ -62,9 +62,20 @@ pub struct Config {
     pub listens_on_all: bool,
 }
 
+/// How much a note matters.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum NoteLevel {
+    /// One of ZooKeeper's keys that has no effect here.
+    Info,
+    /// Perhaps a mistake, or a protection that is asked for and not there.
+    Warning,
+}
+
 /// Something in the configuration that an operator should know of, and that stops nothing.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Note {
+    /// How much it matters.
+    pub level: NoteLevel,
     /// Where.
     pub file: String,
     /// Which line, from 1.

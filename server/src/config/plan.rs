@@ -40,7 +40,9 @@ impl Config {
             let port = peer_port + u16::from(id - 1);
             let host = "127.0.0.1".to_owned();
             let role = Role::Participant;
-            (id, Server { host, port, role, client_address: None, client_port: None })
+            let client_port = Some(client_port + u16::from(id - 1));
+            let (election_port, client_address) = (None, Some(IpAddr::V4(Ipv4Addr::LOCALHOST)));
+            (id, Server { host, port, election_port, role, client_address, client_port })
         });
         let data_dir = format!("{data_dir}/member-{id}");
         Self {
@@ -90,19 +92,56 @@ impl Config {
             line("initLimit", self.init_limit_ticks.to_string());
             line("syncLimit", self.sync_limit_ticks.to_string());
             line("electionAlg", "3".to_owned());
-            line("electionPort", "0".to_owned());
-            line("quorumPort", self.own().map_or(0, |own| own.port).to_string());
+            let (port, election_port) =
+                self.own().map_or((0, 0), |own| (own.port, own.election_port.unwrap_or(own.port)));
+            line("electionPort", election_port.to_string());
+            line("quorumPort", port.to_string());
             let is_voter = self.own().is_none_or(|own| own.role == Role::Participant);
             line("peerType", if is_voter { "0" } else { "1" }.to_owned());
+            // The blank is ZooKeeper's own.
+            out.push_str("membership: \n");
             for (id, server) in &self.servers {
-                let role = match server.role {
-                    Role::Participant => "participant",
-                    Role::Observer => "observer",
-                };
-                line(&format!("server.{id}"), format!("{}:{}:{role}", server.host, server.port));
+                writeln!(out, "server.{id}={}", self.describe_server(*id, server))
+                    .expect("writing to a string cannot fail");
             }
+            out.push_str("version=0\n");
         }
         out
+    }
+
+    /// Returns the answer to `conf`; ZooKeeper's ends without a line feed when there is an ensemble.
+    fn conf(&self) -> String {
+        let mut text = self.describe();
+        if !self.servers.is_empty() {
+            text.pop();
+        }
+        text
+    }
+
+    /// Returns a member as ZooKeeper writes it, with both ports: a member that was given one is
+    /// shown with that one twice.
+    fn describe_server(&self, id: u8, server: &Server) -> String {
+        let role = match server.role {
+            Role::Participant => "participant",
+            Role::Observer => "observer",
+        };
+        let host = match server.host.contains(':') {
+            true => format!("[{}]", server.host),
+            false => server.host.clone(),
+        };
+        let Server { port, election_port, .. } = server;
+        let election_port = election_port.unwrap_or(*port);
+        let client = match server.client_port {
+            _ if id == self.id => Some((self.client_address, self.client_port)),
+            Some(port) => {
+                Some((server.client_address.unwrap_or(Ipv4Addr::UNSPECIFIED.into()), port))
+            }
+            None => None,
+        };
+        let client = client.map_or_else(String::new, |(address, port)| {
+            format!(";{}", SocketAddr::new(address, port))
+        });
+        format!("{host}:{port}:{election_port}:{role}{client}")
     }
 
     fn own(&self) -> Option<&Server> {
@@ -191,7 +230,7 @@ impl Config {
                 per_address_max: self.connections_per_address_max,
                 total_max: self.connections_max,
             },
-            facts: Facts { words: self.words.clone(), conf: self.describe(), clock },
+            facts: Facts { words: self.words.clone(), conf: self.conf(), clock },
         }
     }
 }

@@ -18,6 +18,8 @@ pub struct Server {
     pub host: String,
     /// Peer port: the first of the two; one carries everything.
     pub port: u16,
+    /// ZooKeeper's port for elections: the second of the two. Nothing listens there.
+    pub election_port: Option<u16>,
     /// Whether it votes.
     pub role: Role,
     /// Where its clients connect, if the line says so.
@@ -30,33 +32,53 @@ pub struct Server {
 pub(super) const ACCEPTED: &str =
     "expected host:port[:port][:participant|observer][;[address:]clientport]";
 
-/// Reads the value of a `server.N` line. Of several addresses the first is taken.
+/// Returns whether a line gives several addresses, of which only the first is used.
+pub(super) fn has_several_addresses(value: &str) -> bool {
+    value.contains('|')
+}
+
+/// Reads the value of a `server.N` line. Of several addresses the first is used; the role may stand
+/// behind any of them, as in ZooKeeper: overlooked, it would make an observer vote.
 pub(super) fn parse(value: &str) -> Option<Server> {
-    let first = value.split('|').next()?;
-    // The client part stands behind the last address.
-    let (peer, client) = match (first.split_once(';'), value.split_once(';')) {
-        (Some((peer, client)), _) => (peer, Some(client)),
-        (None, Some((_, client))) => (first, Some(client)),
-        (None, None) => (first, None),
+    let (addresses, client) = match value.split_once(';') {
+        Some((addresses, client)) => (addresses, Some(client)),
+        None => (value, None),
     };
-    let (host, rest) = split_host(peer.trim())?;
-    let mut parts = rest.split(':');
-    let port = parts.next()?.trim().parse().ok().filter(|port| *port != 0)?;
-    let mut role = Role::Participant;
-    for part in parts {
-        match part.trim() {
-            "participant" => role = Role::Participant,
-            "observer" => role = Role::Observer,
-            // The election port, or a role in ZooKeeper's other places: taken and not used.
-            number if number.parse::<u16>().is_ok() => {}
-            _ => return None,
-        }
-    }
+    let addresses: Option<Vec<Address>> = addresses.split('|').map(parse_address).collect();
+    let addresses = addresses?;
+    let role = addresses.iter().find_map(|address| address.role).unwrap_or(Role::Participant);
+    let Address { host, port, election_port, .. } = addresses.into_iter().next()?;
     let (client_address, client_port) = match client {
         None => (None, None),
         Some(client) => parse_client(client.trim())?,
     };
-    Some(Server { host, port, role, client_address, client_port })
+    Some(Server { host, port, election_port, role, client_address, client_port })
+}
+
+/// One of the addresses of a `server.N` line.
+struct Address {
+    host: String,
+    port: u16,
+    election_port: Option<u16>,
+    role: Option<Role>,
+}
+
+fn parse_address(text: &str) -> Option<Address> {
+    let (host, rest) = split_host(text.trim())?;
+    let mut parts = rest.split(':');
+    let port = parts.next()?.trim().parse().ok().filter(|port| *port != 0)?;
+    let (mut election_port, mut role) = (None, None);
+    for part in parts {
+        match part.trim() {
+            // ZooKeeper takes roles in any case, and nothing behind them.
+            _ if role.is_some() => return None,
+            part if part.eq_ignore_ascii_case("participant") => role = Some(Role::Participant),
+            part if part.eq_ignore_ascii_case("observer") => role = Some(Role::Observer),
+            number if election_port.is_none() => election_port = Some(number.parse().ok()?),
+            _ => return None,
+        }
+    }
+    Some(Address { host, port, election_port, role })
 }
 
 fn parse_client(client: &str) -> Option<(Option<IpAddr>, Option<u16>)> {
@@ -96,11 +118,23 @@ mod tests {
         assert_eq!((client.client_address, client.client_port), (None, Some(2181)));
         let many = parse("a:1:2|b:3:4;2181").unwrap();
         assert_eq!((many.host.as_str(), many.client_port), ("a", Some(2181)));
+        assert_eq!((plain.election_port, many.election_port), (Some(3888), Some(2)));
+    }
+
+    #[test]
+    fn an_observer_with_several_addresses_does_not_vote() {
+        for line in ["a:1:2|b:3:4:observer", "a:1:2:observer|b:3:4;2181", "a:1:2:OBSERVER"] {
+            assert_eq!(parse(line).unwrap().role, Role::Observer, "{line}");
+        }
     }
 
     #[test]
     fn anything_else_is_refused() {
         for line in ["", "host", "host:", ":2888", "host:0", "host:99999", "host:1:x", "host:1;y"] {
+            assert_eq!(parse(line), None, "{line:?}");
+        }
+        for line in ["a:1:2:3", "a:1:observer:participant", "a:1:2|", "[::1", "[::1]2888", ";2181"]
+        {
             assert_eq!(parse(line), None, "{line:?}");
         }
     }

@@ -1,0 +1,317 @@
+//! Goal: an operator's file either starts the member that was meant, or says where it is wrong.
+#![expect(clippy::disallowed_methods, reason = "the tests write the files that are read")]
+
+use super::*;
+
+fn config(text: &str) -> Result<(Config, Vec<Note>), ConfigError> {
+    let mut settings = Settings::parse("zoo.cfg", text);
+    let config = settings.config(Some(1))?;
+    Ok((config, settings.notes))
+}
+
+#[test]
+fn zookeepers_sample_starts_a_member_unchanged() {
+    let text = "tickTime=2000\ninitLimit=10\nsyncLimit=5\ndataDir=/var/zk\nclientPort=2181\n\
+                autopurge.snapRetainCount=3\nautopurge.purgeInterval=1\n\
+                metricsProvider.className=x\nserver.1=a:2888:3888\nserver.2=b:2888:3888\n\
+                server.3=c:2888:3888:observer;0.0.0.0:2182\n";
+    let (config, notes) = config(text).unwrap();
+    assert_eq!((config.tick_time_ms, config.client_port, config.servers.len()), (2000, 2181, 3));
+    assert_eq!((config.session_timeout_ms_min, config.session_timeout_ms_max), (4000, 40_000));
+    assert_eq!(config.words, Some(vec!["srvr".to_owned()]));
+    assert_eq!(notes.len(), 1, "{notes:?}");
+}
+
+#[test]
+fn an_unknown_key_is_named_with_its_line() {
+    let (_, notes) = config("dataDir=/d\nclientPort=1\nclientPrt=2\n").unwrap();
+    assert_eq!(notes[0].to_string(), "zoo.cfg:3: unknown key clientPrt is ignored");
+}
+
+#[test]
+fn a_wrong_value_is_named_with_what_is_accepted() {
+    let error = config("dataDir=/d\nclientPort=2181\ntickTime=fast\n").unwrap_err();
+    assert_eq!(error.to_string(), "zoo.cfg:3: tickTime=fast: expected a number from 10 to 3600000");
+    for wrong in
+        ["clientPort=99999", "syncLimit=0", "server.0=a:1:2", "server.1=a", "jute.maxbuffer=-1"]
+    {
+        assert!(config(&format!("dataDir=/d\nclientPort=1\n{wrong}\n")).is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn system_properties_may_stand_in_the_file() {
+    let text = "dataDir=/d\nclientPort=1\nzookeeper.snapCount=500\njute.maxbuffer=4096\n";
+    let (config, notes) = config(text).unwrap();
+    assert_eq!((config.snapshot_txns, config.frame_len_bytes_max), (500, 4096));
+    assert_eq!(notes, []);
+}
+
+#[test]
+fn the_last_of_two_settings_counts_and_is_noted() {
+    let (config, notes) = config("dataDir=/d\nclientPort=1\nclientPort=2\n").unwrap();
+    assert_eq!((config.client_port, notes.len()), (2, 1));
+}
+
+#[test]
+fn a_member_that_is_not_in_the_list_is_refused() {
+    let error = config("dataDir=/d\nclientPort=1\nserver.2=a:1:2\n").unwrap_err();
+    assert!(error.to_string().contains("no server.1"), "{error}");
+}
+
+#[test]
+fn bounds_that_cross_are_refused() {
+    let text = "dataDir=/d\nclientPort=1\nminSessionTimeout=9\nmaxSessionTimeout=8\n";
+    assert!(config(text).is_err());
+}
+
+fn load_bytes(bytes: &[u8]) -> Result<(Config, Vec<Note>), ConfigError> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("zoo.cfg");
+    std::fs::write(&path, bytes).unwrap();
+    load(path.to_str().unwrap(), Some(1))
+}
+
+fn levels(text: &str) -> Vec<NoteLevel> {
+    let text = format!("dataDir=/d\nclientPort=1\n{text}\n");
+    config(&text).unwrap().1.into_iter().map(|note| note.level).collect()
+}
+
+#[test]
+fn binary_garbage_is_refused_with_a_short_message() {
+    let mut state = 1_u32;
+    let garbage: Vec<u8> = std::iter::repeat_with(|| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 24) as u8
+    })
+    .take(CONFIG_LEN_BYTES_MAX as usize)
+    .collect();
+    let error = load_bytes(&garbage).unwrap_err().to_string();
+    assert!(error.contains("dataDir is missing"), "{error}");
+}
+
+#[test]
+fn a_line_of_ten_megabytes_is_refused_before_it_is_read_whole() {
+    let mut text = b"dataDir=".to_vec();
+    text.resize(10 << 20, b'a');
+    let error = load_bytes(&text).unwrap_err();
+    assert!(matches!(error, ConfigError::TooLong { max: CONFIG_LEN_BYTES_MAX, .. }), "{error}");
+}
+
+#[test]
+fn a_file_of_just_the_limit_is_read() {
+    let mut text = b"dataDir=/d\nclientPort=1\n#".to_vec();
+    text.resize(CONFIG_LEN_BYTES_MAX as usize, b'a');
+    assert!(load_bytes(&text).is_ok());
+    text.push(b'a');
+    assert!(load_bytes(&text).is_err());
+}
+
+#[test]
+fn messages_show_the_beginning_of_long_values_and_no_control_characters() {
+    let long = "x".repeat(100_000);
+    let error = config(&format!("dataDir=/d\nclientPort={long}\n")).unwrap_err().to_string();
+    assert!(error.len() < 300, "{}", error.len());
+    let error = config("dataDir=/d\nclientPort=1\x1b[2J\n").unwrap_err().to_string();
+    assert!(!error.contains('\x1b'), "{error:?}");
+    let (_, notes) = config(&format!("dataDir=/d\nclientPort=1\n{long}=1\n")).unwrap();
+    assert!(notes[0].text.len() < 300, "{}", notes[0].text.len());
+}
+
+#[test]
+fn a_file_of_nonsense_has_a_bounded_number_of_notes() {
+    let nonsense: String = (0..5000).map(|number| format!("nonsense{number}=1\n")).collect();
+    let (_, notes) = config(&format!("dataDir=/d\nclientPort=1\n{nonsense}")).unwrap();
+    assert_eq!(notes.len(), NOTES_MAX);
+}
+
+#[test]
+fn a_value_that_is_not_utf_8_is_refused_but_a_comment_is_not() {
+    let error = load_bytes(b"clientPort=1\ndataDir=/d\xe4ta\n").unwrap_err().to_string();
+    assert!(error.contains(":2: dataDir=") && error.contains("UTF-8"), "{error}");
+    let error = load_bytes(b"dataDir=/d\nclientPort=1\nserver.1=h\xe4:1:2\n").unwrap_err();
+    assert!(error.to_string().contains("UTF-8"), "{error}");
+    assert!(load_bytes(b"# M\xfcnchen\ndataDir=/d\nclientPort=1\n").is_ok());
+}
+
+#[test]
+fn a_missing_file_and_a_folder_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    for path in [folder.path().join("none"), folder.path().to_owned()] {
+        let error = load(path.to_str().unwrap(), Some(1)).unwrap_err();
+        assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
+    }
+}
+
+#[test]
+fn keys_are_in_use_or_without_effect_or_unknown() {
+    assert_eq!(levels("tickTime=2000"), []);
+    for key in ["forceSync=no", "admin.serverPort=8080", "audit.enable=true", "snapshot.x=1"] {
+        assert_eq!(levels(key), [NoteLevel::Info], "{key}");
+    }
+    for key in ["sslQuorum=true", "ssl.quorum.x=1", "weight.1=2", "secureClientPort=2281"] {
+        assert_eq!(levels(key), [NoteLevel::Warning], "{key}");
+    }
+    assert_eq!(levels("tickTme=2000"), [NoteLevel::Warning]);
+}
+
+#[test]
+fn every_key_that_zookeepers_users_set_is_known() {
+    let keys = "group.1 weight.1 standaloneEnabled reconfigEnabled leaderServes \
+        txnLogSizeLimitInKb globalOutstandingLimit admin.enableServer admin.serverPort \
+        metricsProvider.className metricsProvider.httpPort authProvider.1 superDigest \
+        DigestAuthenticationProvider.superDigest digestAlg skipACL enforce.auth.enabled \
+        sessionRequireClientSASLAuth quorum.auth.enableSasl jaasLoginRenew sslQuorum \
+        ssl.quorum.keyStore.location client.portUnification client.certReload \
+        sslQuorumReloadCertFiles electionPortBindRetry cnxTimeout quorumCnxnTimeoutMs \
+        connectToLearnerMasterLimit observerMasterPort syncEnabled localSessionsEnabled \
+        localSessionsUpgradingEnabled extendedTypesEnabled enforceQuota audit.enable \
+        snapshot.compression.method digest.enabled forceSync flushDelay maxBatchSize \
+        requestThrottleLimit connectionMaxTokens tcpKeepAlive clientTcpKeepAlive \
+        serverCnxnFactory multiAddress.enabled readonlymode.enabled oraclePath \
+        znode.container.checkIntervalMs secureClientPort";
+    for key in keys.split_whitespace() {
+        for key in [key.to_owned(), format!("zookeeper.{key}")] {
+            let (_, notes) = config(&format!("dataDir=/d\nclientPort=1\n{key}=1\n")).unwrap();
+            let texts: Vec<&str> = notes.iter().map(|note| note.text.as_str()).collect();
+            assert!(matches!(texts[..], [one] if one.contains("no effect")), "{key}: {texts:?}");
+        }
+    }
+}
+
+#[test]
+fn booleans_are_taken_in_any_case() {
+    for (value, expected) in [("True", true), ("YES", true), ("FALSE", false), ("no", false)] {
+        let text = format!("dataDir=/d\nclientPort=1\nquorumListenOnAllIPs={value}\n");
+        assert_eq!(config(&text).unwrap().0.listens_on_all, expected, "{value}");
+    }
+    assert!(config("dataDir=/d\nclientPort=1\nquorumListenOnAllIPs=1\n").is_err());
+}
+
+#[test]
+fn the_word_list_is_srvr_alone_unless_set() {
+    let words =
+        |text: &str| config(&format!("dataDir=/d\nclientPort=1\n{text}\n")).unwrap().0.words;
+    assert_eq!(words(""), Some(vec!["srvr".to_owned()]));
+    assert_eq!(words("4lw.commands.whitelist=*"), None);
+    let expected = Some(vec!["ruok".to_owned(), "mntr".to_owned()]);
+    assert_eq!(words("4lw.commands.whitelist=ruok , mntr"), expected);
+}
+
+#[test]
+fn session_bounds_follow_the_tick_unless_set() {
+    let bounds = |text: &str| {
+        let text = format!("dataDir=/d\nclientPort=1\ntickTime=1000\n{text}");
+        let (config, _) = config(&text).unwrap();
+        (config.session_timeout_ms_min, config.session_timeout_ms_max)
+    };
+    assert_eq!(bounds(""), (2000, 20_000));
+    assert_eq!(bounds("minSessionTimeout=-1\nmaxSessionTimeout=-1\n"), (2000, 20_000));
+    assert_eq!(bounds("minSessionTimeout=500\nmaxSessionTimeout=600\n"), (500, 600));
+}
+
+#[test]
+fn names_of_client_addresses_are_looked_up() {
+    let text = "dataDir=/d\nclientPort=1\nclientPortAddress=";
+    let address = |value: &str| config(&format!("{text}{value}\n")).map(|it| it.0.client_address);
+    assert_eq!(address("127.0.0.1").unwrap().to_string(), "127.0.0.1");
+    assert_eq!(address("::1").unwrap().to_string(), "::1");
+    assert!(address("localhost").unwrap().is_loopback());
+    let error = address("no such host").unwrap_err().to_string();
+    assert!(error.contains("zoo.cfg:3: clientPortAddress"), "{error}");
+}
+
+#[test]
+fn peer_type_is_one_of_two_and_agrees_with_the_list() {
+    let text = "dataDir=/d\nclientPort=1\nserver.1=a:1:2\nserver.2=b:1:2\npeerType=";
+    assert!(config(&format!("{text}Participant\n")).is_ok());
+    assert!(config(&format!("{text}observer\n")).is_err());
+    assert!(config(&format!("{text}boss\n")).is_err());
+}
+
+#[test]
+fn two_lines_for_one_number_are_refused() {
+    let text = "dataDir=/d\nclientPort=1\nserver.1=a:1:2\nserver.01=b:1:2\n";
+    let error = config(text).unwrap_err().to_string();
+    assert!(error.contains("the same number"), "{error}");
+}
+
+#[test]
+fn several_addresses_are_noted_with_their_line() {
+    let text = "dataDir=/d\nclientPort=1\nserver.1=a:1:2|b:1:2\n";
+    let (_, notes) = config(text).unwrap();
+    assert_eq!(notes[0].to_string(), "zoo.cfg:3: of server.1's addresses only the first is used");
+}
+
+/// Goal: a member finds its number, or says how to give it. Method: folders with and without `myid`.
+#[test]
+fn a_member_takes_its_number_from_its_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().to_str().unwrap();
+    let two = "server.1=a:1:2\nserver.7=b:1:2\n";
+    let number = |servers: &str, id| {
+        let text = format!("dataDir={data}\nclientPort=1\n{servers}");
+        Settings::parse("zoo.cfg", &text).config(id).map(|config| config.id)
+    };
+    assert_eq!(number("", None).unwrap(), 1);
+    assert_eq!(number("server.7=a:1:2\n", None).unwrap(), 7);
+    assert_eq!(number(two, Some(7)).unwrap(), 7);
+    let error = number(two, None).unwrap_err().to_string();
+    assert!(error.contains(&format!("echo 1 > {data}/myid")), "{error}");
+
+    let write = |text: &str| std::fs::write(folder.path().join("myid"), text).unwrap();
+    write(" 7\n");
+    assert_eq!(number(two, None).unwrap(), 7);
+    assert_eq!(number(two, Some(1)).unwrap(), 1);
+    for wrong in ["", "0", "256", "seven", "1 2", "-1"] {
+        write(wrong);
+        let error = number(two, None).unwrap_err().to_string();
+        assert!(error.contains("expected a number from 1 to 255"), "{wrong}: {error}");
+    }
+    write("3");
+    assert!(number(two, None).unwrap_err().to_string().contains("no server.3"));
+}
+
+/// Goal: the second file counts. Method: both set `server.1`; each note names its own file.
+#[test]
+fn a_dynamic_file_overrides_and_its_lines_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let dynamic = folder.path().join("dynamic");
+    std::fs::write(&dynamic, "server.1=b:5:6;2182\nnonsense=1\n").unwrap();
+    let text = format!(
+        "dataDir=/d\nclientPort=1\nserver.1=a:1:2\ndynamicConfigFile={}\n",
+        dynamic.display()
+    );
+    let path = folder.path().join("zoo.cfg");
+    std::fs::write(&path, text).unwrap();
+    let (config, notes) = load(path.to_str().unwrap(), Some(1)).unwrap();
+    assert_eq!((config.servers[&1].host.as_str(), config.client_port), ("b", 2182));
+    let all: Vec<String> = notes.iter().map(Note::to_string).collect();
+    let dynamic = dynamic.display();
+    assert!(all.contains(&format!("{dynamic}:2: unknown key nonsense is ignored")), "{all:?}");
+    assert!(all.iter().any(|note| note.starts_with(&format!("{dynamic}:1: server.1"))), "{all:?}");
+}
+
+#[test]
+fn the_members_of_a_development_ensemble_differ_in_ports_and_folders() {
+    let members = [1, 2, 3].map(|id| Config::dev(id, 3, 2181, 2888, "data"));
+    for (index, member) in members.iter().enumerate() {
+        let own = &member.servers[&member.id];
+        assert_eq!((member.client_port, own.port), (2181 + index as u16, 2888 + index as u16));
+        assert_eq!(member.data_dir, format!("data/member-{}", member.id));
+        assert_eq!((member.servers.len(), &member.words), (3, &None));
+        assert_eq!(member.servers, members[0].servers);
+        assert!(member.client_address.is_loopback());
+    }
+    assert!(Config::dev(1, 1, 2181, 2888, "data").servers.is_empty());
+}
+
+#[test]
+fn an_ensemble_is_described_as_zookeeper_does() {
+    let text =
+        "dataDir=/d\nclientPort=2181\nserver.1=a:1:2;10.0.0.1:5\nserver.2=[::1]:3:observer\n";
+    let described = config(text).unwrap().0.describe();
+    let expected = "peerType=0\nmembership: \nserver.1=a:1:2:participant;10.0.0.1:5\n\
+                    server.2=[::1]:3:3:observer\nversion=0\n";
+    assert!(described.ends_with(expected), "{described}");
+}
