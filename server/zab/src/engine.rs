@@ -119,8 +119,9 @@ impl Engine {
         let Recovered { mut epochs, base, entries } = recovered;
         assert!(epochs.current <= epochs.accepted, "an epoch is promised before it is followed");
         let history = History::new(base, entries);
-        // A crash between an installed snapshot and the promise that belongs to it.
+        // A crash between an installed snapshot and the epochs that belong to it.
         epochs.accepted = epochs.accepted.max(history.last().epoch());
+        epochs.current = epochs.current.max(base.epoch());
         let persisted = history.last();
         let mut engine = Self {
             config,
@@ -291,10 +292,15 @@ impl Engine {
         (self.persisted, self.committed, self.delivered) = (zxid, zxid, zxid);
         // Whatever was on its way to the old log is behind the snapshot.
         self.marks.pending.iter_mut().for_each(|(_, _, log_end)| *log_end = None);
-        if zxid.epoch() > self.epochs.accepted {
-            // The other has gone on with a newer leader while the snapshot was on its way. What a
-            // newer leader committed is taken as a promise not to follow an older one.
-            self.write_epochs(Epochs { accepted: zxid.epoch(), ..self.epochs }, out);
+        // A snapshot is all that was committed up to its zxid, so whoever has it has followed that
+        // epoch this far, and is to be compared so: it may have delivered more than a member that
+        // counts as better by its epoch. The other may also have gone on with a newer leader
+        // meanwhile; what that one committed is taken as a promise not to follow an older one.
+        let Epochs { accepted, current, standing } = self.epochs;
+        let (accepted, current) = (accepted.max(zxid.epoch()), current.max(zxid.epoch()));
+        let epochs = Epochs { accepted, current, standing };
+        if epochs != self.epochs {
+            self.write_epochs(epochs, out);
         }
         if let Phase::Learning(learning) = &mut self.phase
             && learning.resume_sync()

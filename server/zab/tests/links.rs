@@ -139,7 +139,9 @@ fn with_any_links_of_three_on_which_nothing_comes_any_more_a_write_commits_where
 #[test]
 fn with_links_of_five_changing_at_random_a_write_commits_where_it_can() {
     let (mut centers, mut ticks_max) = (0, 0);
-    for seed in 0..400 {
+    // Seed 845: a member with a newer snapshot and an older epoch than another tried for ever to
+    // take over the history of that one, which was behind what it had delivered itself.
+    for seed in 0..1000 {
         let mut random = Random(seed);
         let mut config = config(5, 0);
         config.window_entries_max = random.pick(&[3, 1000]);
