@@ -1,5 +1,6 @@
-//! What a watch costs. Not run by default: it wants a release build and a quiet machine.
-//! `cargo test --release -p conclave-server --lib watch::tests::size -- --ignored --nocapture`
+//! What a watch costs. Not run by default: it wants a release build, a quiet machine, and a process
+//! of its own, as memory that was freed before would not count. Each by its name:
+//! `cargo test --release -p conclave-server --lib paths_that_many_watch -- --ignored --nocapture`
 #![expect(clippy::disallowed_methods, reason = "a measurement reads the clock and the process")]
 
 use std::time::Instant;
@@ -34,14 +35,19 @@ fn measure(what: &str, arm: impl Fn(&Watches, u64)) -> usize {
 
 #[test]
 #[ignore = "a measurement"]
-fn million_watches_take_as_little_memory_as_promised() {
+fn path_that_one_watches_takes_as_little_memory_as_promised() {
     let each = measure("a path each, 1000 connections", |watches, at| {
         watches.arm(ConnId(at % 1000), &format!("/service/member-{at:010}"), WatchKind::Data);
     });
-    assert!(each <= 160, "{each} bytes a watch");
+    assert!((60..=160).contains(&each), "{each} bytes a watch");
+}
+
+#[test]
+#[ignore = "a measurement"]
+fn paths_that_many_watch_take_as_little_memory_as_promised() {
     let each = measure("1000 paths, 1000 connections", |watches, at| {
         let path = format!("/service/member-{:010}", at / 1000);
         watches.arm(ConnId(at % 1000), &path, WatchKind::Data);
     });
-    assert!(each <= 80, "{each} bytes a watch");
+    assert!((30..=80).contains(&each), "{each} bytes a watch");
 }
