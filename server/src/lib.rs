@@ -2,6 +2,7 @@
 //! value, `driver` the threads and sockets around it.
 
 pub mod acl;
+pub mod admin;
 pub mod boot;
 pub mod clock;
 pub mod config;
