@@ -1,7 +1,8 @@
 //! A client without a socket: it speaks the real protocol into a member's lane and reads the
-//! outbox. It writes pairs of znodes by multi, and remembers what it was told.
+//! outbox. It writes pairs of znodes by multi, and remembers what it was told. Between its writes
+//! it reads them back before they are answered, and looks behind a sync for what others wrote.
 
-use std::sync::Arc;
+use std::{collections::VecDeque, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
 use conclave_protocol::{
@@ -25,6 +26,17 @@ use conclave_server::{
 /// Longest frame a client takes, in bytes.
 const FRAME_LEN_BYTES_MAX: usize = 1 << 20;
 
+/// What a client waits for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Asked {
+    /// A write of this value.
+    Write(u64),
+    /// A sync.
+    Sync,
+    /// A read of a value that has to be there.
+    Read(u64),
+}
+
 /// What a client knows of one of its writes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Outcome {
@@ -41,8 +53,8 @@ pub struct Client {
     connection: Option<Arc<Connection>>,
     is_greeted: bool,
     buffer: BytesMut,
-    /// Xids and values under way, oldest first.
-    in_flight: Vec<(Xid, u64)>,
+    /// Xids and what they asked, oldest first.
+    in_flight: VecDeque<(Xid, Asked)>,
     next_xid: i32,
     next_value: u64,
     /// Every value ever written, and what is known of it.
@@ -58,7 +70,7 @@ impl Client {
             connection: None,
             is_greeted: false,
             buffer: BytesMut::new(),
-            in_flight: Vec::new(),
+            in_flight: VecDeque::new(),
             next_xid: 1,
             next_value: number << 32,
             writes: Vec::new(),
@@ -69,6 +81,12 @@ impl Client {
     /// Returns every value this client has written, and what it knows of it.
     pub fn writes(&self) -> &[(u64, Outcome)] {
         &self.writes
+    }
+
+    /// Returns the value it was acknowledged last.
+    pub fn last_acknowledged(&self) -> Option<u64> {
+        let mut latest = self.writes.iter().rev();
+        latest.find(|(_, outcome)| *outcome == Outcome::Acknowledged).map(|(value, _)| *value)
     }
 
     /// Returns how many of its writes were acknowledged.
@@ -120,10 +138,8 @@ impl Client {
 
     /// Writes the next value: two znodes that are there both or not at all.
     pub fn write(&mut self, shared: &Shared) -> Vec<Submission> {
-        let Some(connection) = self.connection.clone() else { return Vec::new() };
         self.next_value += 1;
-        let (xid, value) = (Xid(self.next_xid), self.next_value);
-        self.next_xid += 1;
+        let value = self.next_value;
         let create = |half: &str| {
             Op::Create(Create {
                 path: format!("/{value:x}{half}").into(),
@@ -132,13 +148,42 @@ impl Client {
                 flags: 0,
             })
         };
-        let mut bytes = Vec::new();
-        RequestHeader { xid, opcode: OpCode::Multi.to_wire() }.encode(&mut bytes);
-        Request::Multi(vec![create("a"), create("b")]).encode(&mut bytes);
+        let multi = Request::Multi(vec![create("a"), create("b")]);
+        self.ask(shared, [(Asked::Write(value), OpCode::Multi, multi)])
+    }
+
+    /// Writes the next value and, without waiting for it, reads it back.
+    pub fn write_and_read(&mut self, shared: &Shared) -> Vec<Submission> {
+        let mut submissions = self.write(shared);
+        let read = look_for(self.next_value);
+        submissions.extend(self.ask(shared, [read]));
+        submissions
+    }
+
+    /// Syncs and, without waiting for it, reads a value that someone was acknowledged before.
+    pub fn sync_and_read(&mut self, shared: &Shared, value: u64) -> Vec<Submission> {
+        let sync = Request::Sync { path: "/".into() };
+        self.ask(shared, [(Asked::Sync, OpCode::Sync, sync), look_for(value)])
+    }
+
+    fn ask<const COUNT: usize>(
+        &mut self,
+        shared: &Shared,
+        asked: [(Asked, OpCode, Request); COUNT],
+    ) -> Vec<Submission> {
+        let connection = self.connection.clone().expect("a client that asks is connected");
+        let frames = asked.map(|(asked, opcode, request)| {
+            let xid = Xid(self.next_xid);
+            self.next_xid += 1;
+            self.in_flight.push_back((xid, asked));
+            let mut bytes = Vec::new();
+            RequestHeader { xid, opcode: opcode.to_wire() }.encode(&mut bytes);
+            request.encode(&mut bytes);
+            bytes.into()
+        });
         let mut submissions = Vec::new();
-        let admitted = admit::admit(shared, &connection, [bytes.into()], &mut submissions);
+        let admitted = admit::admit(shared, &connection, frames, &mut submissions);
         assert!(admitted.is_ok(), "a sound request is admitted");
-        self.in_flight.push((xid, value));
         submissions
     }
 
@@ -162,18 +207,28 @@ impl Client {
             return;
         }
         let header = ReplyHeader::decode(&mut Reader::new(frame)).expect("the member replies");
-        let (xid, value) = self.in_flight.remove(0);
+        let (xid, asked) = self.in_flight.pop_front().expect("what is answered was asked");
         assert_eq!(header.xid, xid, "answers come in the order of the requests");
-        assert_eq!(header.error, 0, "nothing refuses these writes");
-        self.writes.push((value, Outcome::Acknowledged));
-        self.acknowledged += 1;
+        assert_eq!(header.error, 0, "nothing refuses this: {asked:x?}");
+        if let Asked::Write(value) = asked {
+            self.writes.push((value, Outcome::Acknowledged));
+            self.acknowledged += 1;
+        }
     }
 
     /// The connection is gone: what was under way may have been done or not.
     pub fn lose(&mut self) {
         self.connection = None;
         self.is_greeted = false;
-        let unknown = self.in_flight.drain(..).map(|(_, value)| (value, Outcome::Unknown));
+        let unknown = self.in_flight.drain(..).filter_map(|(_, asked)| match asked {
+            Asked::Write(value) => Some((value, Outcome::Unknown)),
+            Asked::Sync | Asked::Read(_) => None,
+        });
         self.writes.extend(unknown);
     }
+}
+
+fn look_for(value: u64) -> (Asked, OpCode, Request) {
+    let exists = Request::Exists { path: format!("/{value:x}a").into(), watch: false };
+    (Asked::Read(value), OpCode::Exists, exists)
 }

@@ -347,7 +347,10 @@ impl World {
     }
 
     fn client(&mut self, at: ServerId) {
-        let index = self.random.below(self.clients.len() as u64) as usize;
+        let count = self.clients.len() as u64;
+        let index = self.random.below(count) as usize;
+        let known = self.clients[self.random.below(count) as usize].last_acknowledged();
+        let kind = self.random.below(4);
         let client = &mut self.clients[index];
         client.read();
         let Some(running) = &self.members[&at].running else { return };
@@ -358,7 +361,11 @@ impl World {
             });
             let Some((home, member)) = home else { return client.lose() };
             let (home, shared) = (*home, member.running.as_ref().expect("found").shared.clone());
-            let submissions = client.write(&shared);
+            let submissions = match (kind, known) {
+                (0, Some(value)) => client.sync_and_read(&shared, value),
+                (1, _) => client.write_and_read(&shared),
+                _ => client.write(&shared),
+            };
             self.step(home, vec![Event::Submit(submissions)]);
         } else if running.shared.is_serving() && !client.is_waiting() {
             let shared = running.shared.clone();

@@ -69,9 +69,19 @@ pub fn drain_lane(lane: &mut Lane, connection: &Connection, state: &State, watch
 
 /// Answers everything ahead of the write numbered `seq`, before its txn is applied: a read must
 /// not see a write that its session sent after it.
+///
+/// A sync ahead of it may still wait for its confirmation. The write proves the same: the leader
+/// proposed it after the sync had reached it, a quorum followed that leader after that, and all
+/// that was committed before is applied here.
 pub fn drain_up_to(waiter: &Waiter, seq: u64, state: &State, watches: &Watches) {
-    drain(&waiter.connection, state, watches);
     let mut lane = waiter.connection.lane();
+    let ahead = lane.pending.iter_mut();
+    for pending in ahead.take_while(|pending| !matches!(pending, Pending::Write { .. })) {
+        if let Pending::Sync { fresh_from: unproved @ None, .. } = pending {
+            *unproved = Some(state.last_applied);
+        }
+    }
+    drain_lane(&mut lane, &waiter.connection, state, watches);
     match lane.pending.pop_front() {
         Some(Pending::Write { seq: front }) if front == seq => {
             waiter.connection.shorter.notify_one();
