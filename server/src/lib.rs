@@ -13,6 +13,7 @@ pub mod metric;
 pub mod net;
 pub mod pipeline;
 pub mod replica;
+pub mod room;
 pub mod session;
 pub mod shared;
 pub mod snapshot;

@@ -38,6 +38,8 @@ pub struct Shared {
     pub touched: Mutex<Vec<SessionId>>,
     /// Whether clients are served: a leader is known and this member is up to date with it.
     pub is_serving: AtomicBool,
+    /// Whether what adds data is refused, as no quorum of the members has room for it.
+    pub refuses_growth: AtomicBool,
     /// What the owner lets others see of the replica.
     pub figures: Figures,
     /// The figures of this member.
@@ -96,6 +98,7 @@ impl Shared {
             sessions: DashMap::new(),
             touched: Mutex::new(Vec::new()),
             is_serving: AtomicBool::new(false),
+            refuses_growth: AtomicBool::new(false),
             figures: Figures::default(),
             metrics,
             next_seq: AtomicU64::new((wall_ms as u64) << 20),

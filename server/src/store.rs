@@ -8,7 +8,7 @@ use conclave_protocol::{
 };
 use conclave_snapshots::{
     StorageError, epochs,
-    fs::Fs,
+    fs::{Fs, Room},
     image::{self, ImageReceiver},
     log::Log,
     retain,
@@ -64,6 +64,16 @@ impl<F: Fs> Store<F> {
     /// [`StorageError::NoSpace`] leaves the log as it was; any other ends the member.
     pub fn append(&mut self, entries: &[Entry]) -> Result<(), StorageError> {
         self.log.append(entries)
+    }
+
+    /// Returns the room for the log: what the disk has, and what is reserved already.
+    ///
+    /// # Errors
+    ///
+    /// The disk does not tell.
+    pub fn room(&self) -> std::io::Result<Room> {
+        let room = self.fs.room(&self.dirs.log)?;
+        Ok(Room { free_bytes: room.free_bytes + self.log.reserved_bytes(), ..room })
     }
 
     /// Makes everything appended durable.

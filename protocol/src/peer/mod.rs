@@ -69,6 +69,16 @@ pub enum PeerMessage {
     },
     /// Nothing to say, but still here: a link on which nothing comes is given up.
     KeepAlive,
+    /// Whether the sender's disk is nearly full; to the leader, and answered by [`Self::Refusal`].
+    Room {
+        /// It is.
+        is_short: bool,
+    },
+    /// Whether too many disks are nearly full, so that what adds data is refused; from the leader.
+    Refusal {
+        /// It is refused.
+        is_on: bool,
+    },
 }
 
 impl PeerMessage {
@@ -113,6 +123,14 @@ impl PeerMessage {
                 out.put_u64(zxid.0);
             }
             Self::KeepAlive => out.put_u8(9),
+            Self::Room { is_short } => {
+                out.put_u8(10);
+                out.put_bool(*is_short);
+            }
+            Self::Refusal { is_on } => {
+                out.put_u8(11);
+                out.put_bool(*is_on);
+            }
         }
     }
 
@@ -145,6 +163,8 @@ impl PeerMessage {
             },
             8 => Self::ImageGone { zxid: Zxid(reader.u64()?) },
             9 => Self::KeepAlive,
+            10 => Self::Room { is_short: reader.bool()? },
+            11 => Self::Refusal { is_on: reader.bool()? },
             got => return Err(DecodeError::Kind { what: "peer message", got: got.into() }),
         };
         match reader.remaining() {
@@ -193,6 +213,8 @@ mod tests {
             },
             PeerMessage::ImageGone { zxid: Zxid(5) },
             PeerMessage::KeepAlive,
+            PeerMessage::Room { is_short: true },
+            PeerMessage::Refusal { is_on: false },
         ]
     }
 

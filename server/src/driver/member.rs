@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     handle::{DriverEvent, EVENTS_MAX, Handle},
     owner::Owner,
-    store::{StoreThread, Work},
+    store::{RoomWatch, StoreThread, Work},
 };
 use crate::{
     boot::{self, BootError, Plan},
@@ -124,6 +124,7 @@ impl Member {
             events: events.clone(),
             work: work.clone(),
             failed: failed.clone(),
+            room: RoomWatch::default(),
         };
         let owner = Owner {
             clock,

@@ -2,7 +2,10 @@
 //! Appends that have gathered while one sync ran share the next.
 
 use std::{
-    sync::{Arc, mpsc as std_mpsc},
+    sync::{
+        Arc,
+        mpsc::{self as std_mpsc, RecvTimeoutError},
+    },
     time::Duration,
 };
 
@@ -16,6 +19,7 @@ use super::handle::DriverEvent;
 use crate::{
     clock::Clock,
     replica::{Event, StoreCommand},
+    room,
     shared::Shared,
     snapshot,
     store::Store,
@@ -59,6 +63,14 @@ pub(super) struct StoreThread<F: Fs> {
     pub(super) work: std_mpsc::Sender<Work>,
     /// Cancelled when the storage has failed and the member must stop.
     pub(super) failed: CancellationToken,
+    pub(super) room: RoomWatch,
+}
+
+/// When the disk was looked at last, and how it was.
+#[derive(Debug, Default)]
+pub(super) struct RoomWatch {
+    looked_ms: u64,
+    is_short: bool,
 }
 
 impl<F: Fs> StoreThread<F> {
@@ -74,7 +86,13 @@ impl<F: Fs> StoreThread<F> {
     fn work_off(&mut self, work: &std_mpsc::Receiver<Work>) -> Result<(), StorageError> {
         let mut next = None;
         loop {
-            let Some(item) = next.take().or_else(|| work.recv().ok()) else { return Ok(()) };
+            self.look_at_room();
+            let rest = Duration::from_millis(room::LOOK_INTERVAL_MS);
+            let item = match next.take().map_or_else(|| work.recv_timeout(rest), Ok) {
+                Ok(item) => item,
+                Err(RecvTimeoutError::Timeout) => continue,
+                Err(RecvTimeoutError::Disconnected) => return Ok(()),
+            };
             match item {
                 Work::Command(StoreCommand::Append { mark, entries }) => {
                     next = self.append_all(mark, &entries, work)?;
@@ -92,6 +110,22 @@ impl<F: Fs> StoreThread<F> {
                 }
                 Work::Stop => return Ok(()),
             }
+        }
+    }
+
+    /// Tells the owner when the disk has become nearly full, or has room again.
+    fn look_at_room(&mut self) {
+        let now_ms = self.clock.now_ms();
+        if now_ms < self.room.looked_ms + room::LOOK_INTERVAL_MS {
+            return;
+        }
+        self.room.looked_ms = now_ms;
+        // A disk that does not tell is taken to have room; a write to it will say otherwise.
+        let Ok(room) = self.store.room() else { return };
+        let is_short = room::is_short(room, self.room.is_short);
+        if is_short != self.room.is_short {
+            self.room.is_short = is_short;
+            self.tell(Event::Room { is_short });
         }
     }
 
@@ -139,6 +173,7 @@ impl<F: Fs> StoreThread<F> {
                         has_warned = true;
                     }
                     std::thread::sleep(Duration::from_millis(NO_SPACE_REST_MS));
+                    self.look_at_room();
                 }
                 result => return result,
             }

@@ -1,7 +1,7 @@
 //! Stage 1: a connection's frames become requests, in the order of the session. Reads that nothing
 //! is ahead of are answered at once; writes get a number and go on to the leader.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 
 use bytes::Bytes;
 use conclave_protocol::{
@@ -77,6 +77,20 @@ pub fn admit_connect(
     Ok(Submission { waiter, seq, kind: Submitted::Write(forwarded) })
 }
 
+/// Returns whether a request makes the tree larger, or may.
+fn adds_data(request: &Request) -> bool {
+    match request {
+        Request::Create(_)
+        | Request::Create2(_)
+        | Request::SetData { .. }
+        | Request::SetAcl { .. } => true,
+        Request::Multi(ops) => {
+            ops.iter().any(|op| !matches!(op.opcode(), OpCode::Delete | OpCode::Check))
+        }
+        _ => false,
+    }
+}
+
 fn negotiate(asked_ms: i32, terms: &Terms) -> u32 {
     let asked_ms = u32::try_from(asked_ms).unwrap_or(0);
     asked_ms.clamp(terms.session_timeout_ms_min, terms.session_timeout_ms_max)
@@ -139,6 +153,10 @@ impl Stage<'_> {
     }
 
     fn request(&mut self, xid: Xid, opcode: OpCode, body: Bytes, request: Request) {
+        if self.shared.refuses_growth.load(Ordering::Relaxed) && adds_data(&request) {
+            // ZooKeeper has no code for this; this one is known to every client.
+            return self.refuse(xid, ErrorCode::SystemError);
+        }
         let shape = match request {
             Request::Create(Create { ref path, .. })
             | Request::Create2(Create { ref path, .. })

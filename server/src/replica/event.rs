@@ -42,6 +42,11 @@ pub enum Event {
     InstallFailed,
     /// A snapshot is durable, or none could be taken.
     SnapshotDone(Option<Zxid>),
+    /// The disk of the log has become nearly full, or has room again.
+    Room {
+        /// It is nearly full.
+        is_short: bool,
+    },
 }
 
 /// What a replica wants done.

@@ -8,6 +8,7 @@ mod deliver;
 mod event;
 mod image;
 mod leading;
+mod room;
 mod submit;
 
 use std::{
@@ -23,7 +24,7 @@ use conclave_protocol::{
 use conclave_zab::{Broadcast, Engine, Input, Output, Role};
 
 pub use self::event::{Effect, Event, StoreCommand};
-use self::{image::Images, leading::Leading};
+use self::{image::Images, leading::Leading, room::Rooms};
 use crate::{lane::Connection, pipeline::forward::Waiting, shared::Shared};
 
 /// A gap between two ticks that is more than this, in milliseconds, was a pause of the process:
@@ -60,6 +61,7 @@ pub struct Replica {
     /// Connections whose sync is confirmed and waits for this member to be that far.
     syncing: Vec<Arc<Connection>>,
     images: Images,
+    rooms: Rooms,
     time: Time,
     next_touch_ms: u64,
     /// Reused between steps.
@@ -104,6 +106,7 @@ impl Replica {
             leading: None,
             syncing: Vec::new(),
             images: Images::new(newest_snapshot),
+            rooms: Rooms::default(),
             time: Time::default(),
             next_touch_ms: 0,
             outputs: Vec::new(),
@@ -148,6 +151,7 @@ impl Replica {
             Event::Installed(state) => self.on_installed(*state, effects),
             Event::InstallFailed => self.on_install_failed(effects),
             Event::SnapshotDone(zxid) => self.on_snapshot_done(zxid, effects),
+            Event::Room { is_short } => self.on_room(is_short, effects),
         }
     }
 
@@ -223,6 +227,8 @@ impl Replica {
             }
             PeerMessage::ImageGone { .. } => self.on_image_peer_down(from, effects),
             PeerMessage::KeepAlive => {}
+            PeerMessage::Room { is_short } => self.on_peer_room(from, is_short, effects),
+            PeerMessage::Refusal { is_on } => self.on_refusal(from, is_on),
         }
     }
 
@@ -258,13 +264,13 @@ impl Replica {
                 effects.push(Effect::Store(StoreCommand::Truncate { mark, after }));
             }
             Output::Deliver { entries } => self.on_deliver(entries, effects),
-            Output::Role(role) => self.on_role(role),
+            Output::Role(role) => self.on_role(role, effects),
             Output::FetchImage { from } => self.start_fetch(from, effects),
             Output::Confirmed { token, upto } => self.on_confirmed(token, upto, effects),
         }
     }
 
-    fn on_role(&mut self, role: Role) {
+    fn on_role(&mut self, role: Role, effects: &mut Vec<Effect>) {
         tracing::info!(member = self.shared.me.0, ?role, "role changed");
         self.shared.metrics.role_changes.increment(1);
         self.role = role;
@@ -286,6 +292,8 @@ impl Replica {
             }
             Role::Following { .. } | Role::Observing { .. } => {}
         }
+        self.forget_rooms();
+        self.tell_room(effects);
     }
 }
 

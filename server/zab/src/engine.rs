@@ -193,6 +193,16 @@ impl Engine {
         }
     }
 
+    /// Returns what it was made with.
+    pub const fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Returns whether these members hold a majority of the voters.
+    pub fn is_quorum(&self, members: impl IntoIterator<Item = ServerId>) -> bool {
+        quorum::is_quorum(&self.config.voters, members)
+    }
+
     fn on_message(&mut self, from: ServerId, message: Message, out: &mut Vec<Output>) {
         match message {
             Message::Notification { round, stance, has_quorum } => {

@@ -12,10 +12,13 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::{File, Fs};
+use super::{File, Fs, Room};
 
 /// What a crash writes at once or not at all, in bytes.
 const SECTOR_LEN_BYTES: usize = 512;
+
+/// A disk without a limit says that it holds this much.
+const UNLIMITED_BYTES: u64 = 1 << 40;
 
 /// What becomes of what was not synced.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -261,7 +264,7 @@ impl Disk {
 
     /// Returns how many bytes more there may be.
     fn room_bytes(&self) -> usize {
-        let capacity = self.capacity_bytes.unwrap_or(1 << 40);
+        let capacity = self.capacity_bytes.unwrap_or(UNLIMITED_BYTES);
         capacity.saturating_sub(self.used_bytes()) as usize
     }
 
@@ -435,6 +438,14 @@ impl Fs for FaultyFs {
         disk.dirs.extend(above);
         disk.dirs.insert(dir.to_owned());
         Ok(())
+    }
+
+    fn room(&self, _: &str) -> io::Result<Room> {
+        let disk = self.disk.lock();
+        Ok(Room {
+            free_bytes: disk.room_bytes() as u64,
+            total_bytes: disk.capacity_bytes.unwrap_or(UNLIMITED_BYTES),
+        })
     }
 }
 

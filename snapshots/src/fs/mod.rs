@@ -78,6 +78,22 @@ pub trait Fs: Clone + Debug + Send + Sync + 'static {
     ///
     /// What the disk says.
     fn create_dir_all(&self, dir: &str) -> io::Result<()>;
+
+    /// Returns how much room the disk that a folder is on has.
+    ///
+    /// # Errors
+    ///
+    /// What the disk says.
+    fn room(&self, dir: &str) -> io::Result<Room>;
+}
+
+/// The room of a disk, in bytes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Room {
+    /// What may still be written.
+    pub free_bytes: u64,
+    /// What the disk holds in all.
+    pub total_bytes: u64,
 }
 
 /// An open file.

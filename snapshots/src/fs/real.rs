@@ -9,11 +9,11 @@ use std::{
 };
 
 use rustix::{
-    fs::{FallocateFlags, fallocate},
+    fs::{FallocateFlags, fallocate, statvfs},
     io::Errno,
 };
 
-use super::{File, Fs};
+use super::{File, Fs, Room};
 
 /// The system's file system.
 #[derive(Clone, Copy, Debug, Default)]
@@ -94,6 +94,15 @@ impl Fs for RealFs {
         }
         fs::create_dir_all(dir)?;
         fresh.into_iter().rev().try_for_each(|parent| fs::File::open(parent)?.sync_all())
+    }
+
+    fn room(&self, dir: &str) -> io::Result<Room> {
+        let disk = statvfs(dir)?;
+        Ok(Room {
+            // What is kept back for the superuser is not counted on.
+            free_bytes: disk.f_bavail.saturating_mul(disk.f_frsize),
+            total_bytes: disk.f_blocks.saturating_mul(disk.f_frsize),
+        })
     }
 }
 

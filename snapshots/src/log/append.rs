@@ -104,6 +104,11 @@ impl<F: Fs> Log<F> {
         Ok(())
     }
 
+    /// Returns the bytes that may still be appended before the disk is asked for more.
+    pub fn reserved_bytes(&self) -> u64 {
+        self.current.as_ref().map_or(0, Segment::reserved_bytes)
+    }
+
     /// Returns whether an earlier failure has made the log useless.
     pub fn is_poisoned(&self) -> bool {
         self.health == Health::Poisoned

@@ -94,6 +94,11 @@ impl<F: Fs> Segment<F> {
         Ok(())
     }
 
+    /// Returns the space that is reserved and not yet written, in bytes.
+    pub(super) const fn reserved_bytes(&self) -> u64 {
+        self.reserved - self.end
+    }
+
     /// Drops whatever lies behind the last record, durably.
     pub(super) fn cut(&mut self) -> Result<(), StorageError> {
         self.file.set_len(self.end).map_err(|e| StorageError::io("cut", &self.path, e))?;
