@@ -16,6 +16,7 @@ use conclave_protocol::{
     event::WatchEvent,
     frame,
     ids::{SessionId, Xid},
+    opcode::OpCode,
     request::Request,
     response::{ReplyHeader, Response},
     text::Text,
@@ -25,7 +26,10 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::{metric::Count, watch::ConnId};
+use crate::{
+    traffic::{Figures, Meters, Traffic},
+    watch::ConnId,
+};
 
 /// Bytes that wait to be written to one client at most; beyond, it is too slow to keep and its
 /// connection is closed (the session lives on).
@@ -52,26 +56,10 @@ pub struct Connection {
     session: AtomicI64,
     granted_timeout_ms: AtomicU64,
     is_touched: AtomicBool,
-    pub(crate) figures: Figures,
-    /// The member's count of all that goes to clients.
-    packets_sent: Count,
+    established_ms: i64,
+    meters: Meters,
     lane: Mutex<Lane>,
     outbox: Mutex<Outbox>,
-}
-
-/// What the four-letter words tell of a connection.
-#[derive(Debug, Default)]
-pub struct Figures {
-    /// Requests that came.
-    pub received: AtomicU64,
-    /// Replies and events that went.
-    pub sent: AtomicU64,
-    /// When it was made, ms since 1970.
-    pub established_ms: AtomicI64,
-    /// The last zxid it was told.
-    pub last_zxid: AtomicU64,
-    /// The last xid it used.
-    pub last_xid: AtomicI64,
 }
 
 /// Requests that are not answered yet, oldest first.
@@ -148,15 +136,18 @@ pub enum Then {
 struct Outbox {
     bytes: BytesMut,
     is_closing: bool,
+    traffic: Traffic,
 }
 
 impl Connection {
-    /// Makes a connection that has neither session nor requests.
+    /// Makes a connection that has neither session nor requests; `wall_ms` is the time, in
+    /// milliseconds since 1970.
     pub fn new(
         id: ConnId,
         address: SocketAddr,
         identities: Arc<[Identity]>,
-        packets_sent: Count,
+        meters: Meters,
+        wall_ms: i64,
     ) -> Self {
         Self {
             id,
@@ -168,8 +159,8 @@ impl Connection {
             session: AtomicI64::new(0),
             granted_timeout_ms: AtomicU64::new(0),
             is_touched: AtomicBool::new(false),
-            figures: Figures::default(),
-            packets_sent,
+            established_ms: wall_ms,
+            meters,
             lane: Mutex::new(Lane { pending: VecDeque::new(), identities }),
             outbox: Mutex::new(Outbox::default()),
         }
@@ -215,14 +206,41 @@ impl Connection {
         self.lane.lock().pending.len()
     }
 
-    /// Queues encoded frames for the client.
-    pub fn send(&self, frames: &[u8], then: Then) {
+    /// Returns when it was made, in milliseconds since 1970.
+    pub const fn established_ms(&self) -> i64 {
+        self.established_ms
+    }
+
+    /// Returns its figures.
+    pub fn figures(&self) -> Figures {
+        self.outbox.lock().traffic.figures()
+    }
+
+    /// Lets its figures begin anew.
+    pub fn reset_figures(&self) {
+        self.outbox.lock().traffic.reset();
+    }
+
+    /// Notes a request, before it is answered; `None` is no operation.
+    pub fn asked(&self, opcode: Option<OpCode>) {
+        self.outbox.lock().traffic.asked(opcode, self.meters.now_us());
+    }
+
+    /// Queues text for who asked a four-letter word, and ends the connection with it.
+    pub fn send_text(&self, text: &str) {
+        let mut outbox = self.outbox.lock();
+        outbox.bytes.extend_from_slice(text.as_bytes());
+        self.sent(outbox, Then::Close);
+    }
+
+    /// Queues the answer to a connect request, as an encoded frame.
+    pub fn greet(&self, frame: &[u8], zxid: Zxid, then: Then) {
         let mut outbox = self.outbox.lock();
         if outbox.is_closing {
             return;
         }
-        outbox.bytes.extend_from_slice(frames);
-        self.sent(outbox, then);
+        outbox.bytes.extend_from_slice(frame);
+        self.answered(outbox, Xid(0), zxid, then);
     }
 
     /// Queues a reply for the client.
@@ -232,11 +250,7 @@ impl Connection {
             return;
         }
         put_reply(&mut outbox.bytes, xid, zxid, error, body);
-        if zxid != Zxid::NONE {
-            self.figures.last_zxid.store(zxid.0, Ordering::Relaxed);
-        }
-        self.figures.last_xid.store(xid.0.into(), Ordering::Relaxed);
-        self.sent(outbox, then);
+        self.answered(outbox, xid, zxid, then);
     }
 
     /// Queues a watch event for the client.
@@ -249,12 +263,24 @@ impl Connection {
             ReplyHeader { xid: Xid::EVENT, zxid: Zxid::NONE, error: 0 }.encode(out);
             event.encode(out);
         });
+        outbox.traffic.event();
         self.sent(outbox, Then::Continue);
     }
 
+    fn answered(
+        &self,
+        mut outbox: parking_lot::MutexGuard<'_, Outbox>,
+        xid: Xid,
+        zxid: Zxid,
+        then: Then,
+    ) {
+        let latency_us = outbox.traffic.answered(xid, zxid, self.meters.now_us());
+        self.sent(outbox, then);
+        self.meters.latency_ms.record(latency_us as f64 / 1000.0);
+    }
+
     fn sent(&self, mut outbox: parking_lot::MutexGuard<'_, Outbox>, then: Then) {
-        self.figures.sent.fetch_add(1, Ordering::Relaxed);
-        self.packets_sent.increment(1);
+        self.meters.packets_sent.increment(1);
         outbox.is_closing |= then == Then::Close;
         let is_over = outbox.bytes.len() > OUTBOX_LEN_BYTES_MAX;
         drop(outbox);

@@ -19,5 +19,6 @@ pub mod shared;
 pub mod snapshot;
 pub mod state;
 pub mod store;
+pub mod traffic;
 pub mod tree;
 pub mod watch;

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use conclave_server::{
-    clock::Clock,
     config::{self, Config, ConfigError},
     driver::{Member, StartError},
 };
@@ -48,7 +47,7 @@ pub(crate) fn run(command_line: CommandLine) -> Result<(), RunError> {
                 tracing::warn!("{note}");
             }
             if member.check {
-                print!("{}", config.describe());
+                print!("{}", config.describe(None));
                 return Ok(());
             }
             vec![config]
@@ -73,10 +72,9 @@ fn dev_configs(dev: &DevArguments) -> Result<Vec<Config>, RunError> {
 async fn serve(configs: Vec<Config>, is_dev: bool) -> Result<(), RunError> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let clock = Clock::start();
     let mut members = Vec::new();
     for config in &configs {
-        members.push((config.id, Member::start(config.settings(clock)).await?));
+        members.push((config.id, Member::start(config.settings()).await?));
     }
     if is_dev {
         greet(&members).await;

@@ -11,11 +11,16 @@ use dashmap::DashMap;
 use parking_lot::{Mutex, RwLock};
 
 use crate::{
+    admin::{LeaderReport, ProposalSizes},
     lane::Connection,
     metric::MemberMetrics,
     state::State,
+    traffic::Meters,
     watch::{ConnId, Watches},
 };
+
+/// ZooKeeper's: warnings, sessions and requests.
+const TRACE_MASK_DEFAULT: u64 = 306;
 
 /// Shared by everything in one member.
 #[derive(Debug)]
@@ -44,6 +49,12 @@ pub struct Shared {
     pub figures: Figures,
     /// The figures of this member.
     pub metrics: MemberMetrics,
+    /// The member's clock in microseconds, as of its last turn; for figures only.
+    pub time_us: Arc<AtomicU64>,
+    /// What `gtmk` tells and `stmk` sets; nothing is traced by it.
+    pub trace_mask: AtomicU64,
+    /// Packets received and sent at the last `srst`.
+    pub packets_at_reset: Mutex<(u64, u64)>,
     next_seq: AtomicU64,
     next_session: AtomicI64,
     next_connection: AtomicU64,
@@ -67,12 +78,25 @@ pub struct Figures {
     pub role: AtomicUsize,
     /// Requests under way.
     pub outstanding: AtomicUsize,
-    /// A leader's learners.
-    pub learners: AtomicUsize,
-    /// A leader's learners that are synchronised.
-    pub synced: AtomicUsize,
+    /// What only a leader has to tell.
+    pub leading: Mutex<Option<LeaderReport>>,
+    /// Sizes of the txns proposed in this reign and since the last `srst`.
+    pub proposal_sizes: Mutex<Option<ProposalSizes>>,
     /// Links to other members.
     pub links: AtomicUsize,
+}
+
+impl Figures {
+    /// Notes the size of a txn that is proposed, in bytes.
+    pub fn note_proposal(&self, len_bytes: u64) {
+        let mut sizes = self.proposal_sizes.lock();
+        let before = sizes.unwrap_or(ProposalSizes { last: 0, min: u64::MAX, max: 0 });
+        *sizes = Some(ProposalSizes {
+            last: len_bytes,
+            min: before.min.min(len_bytes),
+            max: before.max.max(len_bytes),
+        });
+    }
 }
 
 impl Shared {
@@ -101,6 +125,9 @@ impl Shared {
             refuses_growth: AtomicBool::new(false),
             figures: Figures::default(),
             metrics,
+            time_us: Arc::default(),
+            trace_mask: AtomicU64::new(TRACE_MASK_DEFAULT),
+            packets_at_reset: Mutex::default(),
             next_seq: AtomicU64::new((wall_ms as u64) << 20),
             next_session: AtomicI64::new(first_session),
             next_connection: AtomicU64::new(1),
@@ -110,6 +137,15 @@ impl Shared {
     /// Returns whether clients are served.
     pub fn is_serving(&self) -> bool {
         self.is_serving.load(Ordering::Acquire)
+    }
+
+    /// Returns what its connections count into.
+    pub fn meters(&self) -> Meters {
+        Meters {
+            packets_sent: self.metrics.packets_sent.clone(),
+            latency_ms: self.metrics.request_ms.clone(),
+            time_us: self.time_us.clone(),
+        }
     }
 
     /// Draws the number of a write.

@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use conclave_server::{clock::Clock, config, driver::Member};
+use conclave_server::{config, driver::Member};
 use serde_json::Value;
 
 /// How long an answer may take.
@@ -226,7 +226,7 @@ fn replay(name: &str, text: &str) -> Result<(), String> {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let member = runtime.block_on(async {
-        let member = Member::start(config.settings(Clock::start())).await.unwrap();
+        let member = Member::start(config.settings()).await.unwrap();
         while !member.shared().is_serving() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }

@@ -115,8 +115,7 @@ impl Client {
     pub fn connect(&mut self, shared: &Shared) -> Option<Submission> {
         let address = ([127, 0, 0, 1], 1).into();
         let id = shared.draw_connection();
-        let sent = shared.metrics.packets_sent.clone();
-        let connection = Arc::new(Connection::new(id, address, Arc::from([]), sent));
+        let connection = Arc::new(Connection::new(id, address, Arc::from([]), shared.meters(), 0));
         shared.connections.insert(id, connection.clone());
         let request = ConnectRequest {
             protocol_version: 0,

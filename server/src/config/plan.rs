@@ -11,8 +11,8 @@ use conclave_snapshots::log::LogOptions;
 
 use super::{Config, Role, Server};
 use crate::{
+    admin::Whitelist,
     boot::{ENGINE_TICK_MS, Plan},
-    clock::Clock,
     driver::Settings,
     net::{Facts, listener::ConnectionLimits, peers::Peer},
     replica,
@@ -70,8 +70,9 @@ impl Config {
         }
     }
 
-    /// Returns the configuration as `conf` answers it: the keys in effect.
-    pub fn describe(&self) -> String {
+    /// Returns the configuration as `conf` answers it: the keys in effect and, of a running member, how
+    /// many bytes are in the folders of snapshots and log.
+    pub fn describe(&self, dir_len_bytes: Option<(u64, u64)>) -> String {
         let mut out = String::new();
         let mut line = |key: &str, value: String| {
             writeln!(out, "{key}={value}").expect("writing to a string cannot fail");
@@ -79,9 +80,13 @@ impl Config {
         line("clientPort", self.client_port.to_string());
         line("secureClientPort", "-1".to_owned());
         line("dataDir", self.data_dir.clone());
-        line("dataDirSize", "0".to_owned());
+        if let Some((data, _)) = dir_len_bytes {
+            line("dataDirSize", data.to_string());
+        }
         line("dataLogDir", self.log_dir.clone());
-        line("dataLogSize", "0".to_owned());
+        if let Some((_, log)) = dir_len_bytes {
+            line("dataLogSize", log.to_string());
+        }
         line("tickTime", self.tick_time_ms.to_string());
         line("maxClientCnxns", self.connections_per_address_max.to_string());
         line("minSessionTimeout", self.session_timeout_ms_min.to_string());
@@ -110,8 +115,8 @@ impl Config {
     }
 
     /// Returns the answer to `conf`; ZooKeeper's ends without a line feed when there is an ensemble.
-    fn conf(&self) -> String {
-        let mut text = self.describe();
+    pub fn conf(&self, data_dir_len_bytes: u64, log_dir_len_bytes: u64) -> String {
+        let mut text = self.describe(Some((data_dir_len_bytes, log_dir_len_bytes)));
         if !self.servers.is_empty() {
             text.pop();
         }
@@ -180,7 +185,7 @@ impl Config {
     }
 
     /// Returns what a member of this configuration is started with.
-    pub fn settings(&self, clock: Clock) -> Settings {
+    pub fn settings(&self) -> Settings {
         let me = ServerId(self.id);
         let engine = conclave_zab::Config {
             me,
@@ -230,7 +235,7 @@ impl Config {
                 per_address_max: self.connections_per_address_max,
                 total_max: self.connections_max,
             },
-            facts: Facts { words: self.words.clone(), conf: self.conf(), clock },
+            facts: Facts { whitelist: Whitelist::new(self.words.clone()), config: self.clone() },
         }
     }
 }

@@ -310,7 +310,7 @@ fn the_members_of_a_development_ensemble_differ_in_ports_and_folders() {
 fn an_ensemble_is_described_as_zookeeper_does() {
     let text =
         "dataDir=/d\nclientPort=2181\nserver.1=a:1:2;10.0.0.1:5\nserver.2=[::1]:3:observer\n";
-    let described = config(text).unwrap().0.describe();
+    let described = config(text).unwrap().0.describe(None);
     let expected = "peerType=0\nmembership: \nserver.1=a:1:2:participant;10.0.0.1:5\n\
                     server.2=[::1]:3:3:observer\nversion=0\n";
     assert!(described.ends_with(expected), "{described}");

@@ -128,6 +128,7 @@ impl Member {
         };
         let owner = Owner {
             clock,
+            time_us: shared.time_us.clone(),
             replica,
             events: receiver,
             store: work.clone(),
@@ -252,11 +253,9 @@ impl Published {
             Role::Following { .. } => 2,
             Role::Observing { .. } => 3,
         };
-        let (learners, synced) = replica.engine().learner_counts();
         figures.role.store(role, Ordering::Relaxed);
         figures.outstanding.store(replica.outstanding(), Ordering::Relaxed);
-        figures.learners.store(learners, Ordering::Relaxed);
-        figures.synced.store(synced, Ordering::Relaxed);
+        *figures.leading.lock() = replica.leader_report();
         figures.links.store(links, Ordering::Relaxed);
     }
 }

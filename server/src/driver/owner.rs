@@ -1,7 +1,14 @@
 //! The owner thread: the only one that changes the state. It takes all events that have arrived,
 //! steps the replica with each, and carries out the effects together.
 
-use std::{collections::BTreeMap, sync::mpsc as std_mpsc};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+        mpsc as std_mpsc,
+    },
+};
 
 use conclave_protocol::{ids::ServerId, peer::PeerMessage};
 use tokio::sync::mpsc;
@@ -22,6 +29,8 @@ const STEP_BATCH_MAX: usize = 1024;
 /// What the owner thread holds.
 pub(super) struct Owner {
     pub(super) clock: Clock,
+    /// For the figures of connections.
+    pub(super) time_us: Arc<AtomicU64>,
     pub(super) replica: Replica,
     pub(super) events: mpsc::Receiver<DriverEvent>,
     pub(super) store: std_mpsc::Sender<Work>,
@@ -40,7 +49,9 @@ impl Owner {
     pub(super) fn run(mut self) {
         let mut effects = Vec::new();
         while let Some(event) = self.events.blocking_recv() {
-            self.replica.begin_turn(self.clock.now_us());
+            let now_us = self.clock.now_us();
+            self.time_us.store(now_us, Ordering::Relaxed);
+            self.replica.begin_turn(now_us);
             if !self.on_event(event, &mut effects) {
                 return;
             }

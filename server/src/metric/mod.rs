@@ -51,6 +51,8 @@ figures! {
     role_changes: Count, "conclave_role_changes_total", Unit::Count, "Changes of role.";
     watches_fired: Count, "conclave_watches_fired_total", Unit::Count, "Watch events sent.";
     fsync_ms: Spread, "conclave_fsync_milliseconds", Unit::Milliseconds, "Time of a log sync.";
+    connections_dropped: Count, "conclave_connections_dropped_total", Unit::Count, "Client connections given up for what the client did.";
+    request_ms: Spread, "conclave_request_latency_milliseconds", Unit::Milliseconds, "Time from any request to its answer.";
     latency_ms: Spread, "conclave_write_latency_milliseconds", Unit::Milliseconds, "Time from a write's admission to its answer.";
 }
 
@@ -120,6 +122,14 @@ impl Spread {
         self.inner.min_us.fetch_min(value_us, Ordering::Relaxed);
         self.inner.max_us.fetch_max(value_us, Ordering::Relaxed);
         self.recorded.record(value_ms);
+    }
+
+    /// Forgets the values so far, but not in what was recorded elsewhere.
+    pub fn reset(&self) {
+        for cell in [&self.inner.count, &self.inner.sum_us, &self.inner.max_us] {
+            cell.store(0, Ordering::Relaxed);
+        }
+        self.inner.min_us.store(u64::MAX, Ordering::Relaxed);
     }
 
     /// Returns least, mean and greatest, in milliseconds; zeros before the first value.

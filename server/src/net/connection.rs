@@ -10,7 +10,7 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use conclave_protocol::{
     acl::Identity,
-    frame,
+    frame::{self, Word},
     ids::{Password, SessionId},
 };
 use tokio::{
@@ -51,10 +51,13 @@ pub async fn serve(
     }
     let shared = &handle.shared;
     let ip = Identity { scheme: "ip".into(), id: address.ip().to_canonical().to_string().into() };
-    let sent = shared.metrics.packets_sent.clone();
-    let connection =
-        Arc::new(Connection::new(shared.draw_connection(), address, Arc::from([ip]), sent));
-    connection.figures.established_ms.store(handle.clock.wall_ms(), Ordering::Relaxed);
+    let connection = Arc::new(Connection::new(
+        shared.draw_connection(),
+        address,
+        Arc::from([ip]),
+        shared.meters(),
+        handle.clock.wall_ms(),
+    ));
     shared.metrics.connections_opened.increment(1);
     let (reading, writing) = socket.into_split();
     let writer = tokio::spawn(write(connection.clone(), writing));
@@ -143,8 +146,7 @@ impl Reader {
         }
         let word = self.buffer[..4].try_into().expect("four bytes");
         if let Some(word) = frame::four_letter_word(&word) {
-            let answer = words::answer(word, &self.handle);
-            self.connection.send(answer.as_bytes(), crate::lane::Then::Close);
+            self.answer_word(word).await;
             return None;
         }
         let len_bytes_max = self.frame_len_bytes_max();
@@ -161,6 +163,26 @@ impl Reader {
         }
     }
 
+    /// Answers a four-letter word; `stmk` takes a mask of eight more bytes.
+    async fn answer_word(&mut self, word: Word) {
+        let mut mask = None;
+        if word == Word::Stmk {
+            while self.buffer.len() < 12 {
+                if !self.read_more().await {
+                    return;
+                }
+            }
+            mask = Some(u64::from_be_bytes(self.buffer[4..12].try_into().expect("eight bytes")));
+        }
+        let handle = self.handle.clone();
+        let connection = self.connection.clone();
+        // Listing a million watches, or a folder, is no work for those who serve the others.
+        let answered = tokio::task::spawn_blocking(move || {
+            connection.send_text(&words::answer(word, mask, &handle, &connection));
+        });
+        drop(answered.await);
+    }
+
     fn frame_len_bytes_max(&self) -> usize {
         self.handle.shared.terms.frame_len_bytes_max
     }
@@ -170,12 +192,15 @@ impl Reader {
         if !shared.is_serving() {
             return false;
         }
+        shared.metrics.packets_received.increment(1);
+        shared.time_us.store(self.handle.clock.now_us(), Ordering::Relaxed);
         let Some(password) = draw_password() else { return false };
         // Known before it is admitted: the answer may come at once.
         shared.connections.insert(self.connection.id, self.connection.clone());
         match admit::admit_connect(shared, &self.connection, frame, password) {
             Ok(submission) => self.handle.submit(vec![submission]).await,
             Err(error) => {
+                shared.metrics.connections_dropped.increment(1);
                 tracing::debug!(address = %self.connection.address, %error, "client refused");
                 false
             }
@@ -192,6 +217,7 @@ impl Reader {
                 Ok(None) => break,
                 Err(error) => {
                     let session = self.connection.session();
+                    self.handle.shared.metrics.connections_dropped.increment(1);
                     tracing::debug!(%session, %error, "client's frame refused");
                     return None;
                 }
@@ -204,9 +230,8 @@ impl Reader {
         let shared = &self.handle.shared;
         assert_ne!(self.connection.session(), SessionId::NONE, "connected before");
         shared.touch(&self.connection);
-        let count = frames.len() as u64;
-        shared.metrics.packets_received.increment(count);
-        self.connection.figures.received.fetch_add(count, Ordering::Relaxed);
+        shared.metrics.packets_received.increment(frames.len() as u64);
+        shared.time_us.store(self.handle.clock.now_us(), Ordering::Relaxed);
         let mut submissions: Vec<Submission> = Vec::new();
         let admitted = admit::admit(shared, &self.connection, frames, &mut submissions);
         if !submissions.is_empty() && !self.handle.submit(submissions).await {

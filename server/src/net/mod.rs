@@ -3,34 +3,22 @@
 pub mod connection;
 pub mod listener;
 pub mod peers;
+mod report;
 mod words;
 
 use std::net::SocketAddr;
 
-use conclave_protocol::frame::Word;
 use tokio::net::TcpListener;
 
-use crate::clock::Clock;
+use crate::{admin::Whitelist, config::Config};
 
 /// What the four-letter words tell that never changes.
 #[derive(Clone, Debug)]
 pub struct Facts {
-    /// Words that are answered; `None` for all.
-    pub words: Option<Vec<String>>,
-    /// The answer to `conf`.
-    pub conf: String,
-    /// The clock, started with the member.
-    pub clock: Clock,
-}
-
-impl Facts {
-    fn allows(&self, word: Word) -> bool {
-        self.words.as_ref().is_none_or(|words| words.iter().any(|known| known == word.letters()))
-    }
-
-    fn uptime_ms(&self) -> u64 {
-        self.clock.now_ms()
-    }
+    /// Words that are answered.
+    pub whitelist: Whitelist,
+    /// The configuration in effect.
+    pub config: Config,
 }
 
 /// Connections that wait to be accepted, at most; the kernel may lower it.

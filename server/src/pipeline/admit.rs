@@ -68,6 +68,7 @@ pub fn admit_connect(
         (request.session, password, Action::Attach { timeout_ms, password })
     };
     connection.set_session(session);
+    connection.asked(Some(OpCode::CreateSession));
     let shape = Shape::Connect { has_read_only: request.read_only.is_some(), password };
     let seq = shared.draw_seq();
     connection.lane().pending.push_back(Pending::Write { seq });
@@ -131,6 +132,7 @@ impl Stage<'_> {
         let mut reader = Reader::new(frame);
         let RequestHeader { xid, opcode } =
             RequestHeader::decode(&mut reader).map_err(|_| AdmitError::Malformed)?;
+        self.connection.asked(OpCode::from_wire(opcode));
         let body = reader.into_rest();
         let opcode = match OpCode::from_wire(opcode) {
             Some(OpCode::CreateSession) => {

@@ -182,7 +182,7 @@ fn reply_connect(
     };
     let mut out = bytes::BytesMut::new();
     frame::put_frame(&mut out, |out| response.encode(out));
-    connection.send(&out, then);
+    connection.greet(&out, applied.zxid, then);
 }
 
 /// What a client is told whose session is unknown, over, or not its own.

@@ -10,8 +10,10 @@ use conclave_protocol::{
 
 use super::{Confirmations, Replica};
 use crate::{
+    admin::LeaderReport,
     pipeline::{outstanding::Outstanding, prepare},
     session::Tracker,
+    shared::Figures,
     state::State,
 };
 
@@ -27,6 +29,7 @@ pub(super) struct Leading {
     pub(super) proposals: Vec<Bytes>,
     confirmations: Confirmations,
     next_token: u64,
+    since_ms: u64,
 }
 
 impl Leading {
@@ -43,6 +46,7 @@ impl Leading {
             proposals: Vec::new(),
             confirmations: Confirmations::new(),
             next_token: 1,
+            since_ms: now_ms,
         }
     }
 
@@ -64,14 +68,29 @@ impl Leading {
         self.confirmations.remove(&token)
     }
 
-    fn propose(&mut self, txn: &Txn) {
+    fn propose(&mut self, txn: &Txn, figures: &Figures) {
         let mut bytes = Vec::new();
         txn.encode(&mut bytes);
+        figures.note_proposal(bytes.len() as u64);
         self.proposals.push(bytes.into());
     }
 }
 
 impl Replica {
+    /// Returns what only a leader has to tell of itself.
+    pub fn leader_report(&self) -> Option<LeaderReport> {
+        let leading = self.leading.as_ref()?;
+        let counts = self.engine.learner_counts();
+        Some(LeaderReport {
+            learners: counts.learners as u64,
+            synced_followers: counts.synced_voters as u64,
+            synced_observers: counts.synced_observers as u64,
+            pending_syncs: leading.confirmations.len() as u64,
+            uptime_ms: self.time.session_ms().saturating_sub(leading.since_ms),
+            proposal_sizes: *self.shared.figures.proposal_sizes.lock(),
+        })
+    }
+
     /// Stage 3: resolves a request of member `from`; ignored when this member does not lead, as
     /// the sender will notice by itself.
     pub(super) fn prepare(&mut self, from: ServerId, request: Forwarded) {
@@ -80,7 +99,7 @@ impl Replica {
         leading.tracker.touch(request.session, self.time.session_ms());
         let wall_ms = self.time.wall_ms;
         let txn = prepare::prepare(&mut leading.outstanding, &state, from, request, wall_ms);
-        leading.propose(&txn);
+        leading.propose(&txn, &self.shared.figures);
     }
 
     /// Closes the sessions whose time is up.
@@ -101,7 +120,7 @@ impl Replica {
                 session,
                 self.time.wall_ms,
             );
-            leading.propose(&txn);
+            leading.propose(&txn, &self.shared.figures);
         }
     }
 }

@@ -279,6 +279,7 @@ impl Replica {
         self.shared.is_serving.store(is_serving, Ordering::Release);
         match role {
             Role::Leading { .. } => {
+                *self.shared.figures.proposal_sizes.lock() = None;
                 let state = self.shared.state.read();
                 self.leading = Some(Leading::new(&state, self.time.session_ms()));
             }

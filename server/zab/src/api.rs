@@ -168,3 +168,14 @@ pub struct Recovered {
     /// The log behind it, without gaps.
     pub entries: Vec<Entry>,
 }
+
+/// A leader's learners.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct LearnerCounts {
+    /// All that have a connection to it and take part.
+    pub learners: usize,
+    /// Voters that are synchronised.
+    pub synced_voters: usize,
+    /// Observers that are synchronised.
+    pub synced_observers: usize,
+}

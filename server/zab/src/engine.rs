@@ -13,7 +13,7 @@ use conclave_protocol::{
 };
 
 use crate::{
-    api::{Broadcast, Config, Input, Mark, Output, Recovered, Role},
+    api::{Broadcast, Config, Input, LearnerCounts, Mark, Output, Recovered, Role},
     election::Looking,
     follower::Learning,
     history::History,
@@ -186,10 +186,10 @@ impl Engine {
     }
 
     /// Returns how many learners a leader has, and how many of them are synchronised.
-    pub fn learner_counts(&self) -> (usize, usize) {
+    pub fn learner_counts(&self) -> LearnerCounts {
         match &self.phase {
-            Phase::Leading(leading) => leading.counts(),
-            _ => (0, 0),
+            Phase::Leading(leading) => leading.counts(&self.config.voters),
+            _ => LearnerCounts::default(),
         }
     }
 

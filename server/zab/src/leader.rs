@@ -1,6 +1,9 @@
 //! A leader: its stages from a won election to the broadcast, and what its learners tell it.
 
-use alloc::{collections::BTreeMap, vec::Vec};
+use alloc::{
+    collections::{BTreeMap, BTreeSet},
+    vec::Vec,
+};
 
 use conclave_protocol::{
     ids::ServerId,
@@ -9,7 +12,7 @@ use conclave_protocol::{
 };
 
 use crate::{
-    api::{Mark, Output, Role},
+    api::{LearnerCounts, Mark, Output, Role},
     engine::{Engine, Phase},
     learners::{Learner, LearnerStage},
     quorum,
@@ -70,9 +73,15 @@ impl Stage {
 
 impl Leading {
     /// Returns how many learners there are, and how many of them follow.
-    pub(crate) fn counts(&self) -> (usize, usize) {
-        let is_following = |learner: &&Learner| learner.stage == LearnerStage::Following;
-        (self.learners.len(), self.learners.values().filter(is_following).count())
+    pub(crate) fn counts(&self, voters: &BTreeSet<ServerId>) -> LearnerCounts {
+        let synced = self.learners.iter().filter(|(_, it)| it.stage == LearnerStage::Following);
+        let (synced_voters, synced_observers): (Vec<_>, Vec<_>) =
+            synced.partition(|(id, _)| voters.contains(id));
+        LearnerCounts {
+            learners: self.learners.len(),
+            synced_voters: synced_voters.len(),
+            synced_observers: synced_observers.len(),
+        }
     }
 
     /// Returns the epoch of an established leader.

@@ -30,5 +30,5 @@ mod quorum;
 mod synchronization;
 mod timeouts;
 
-pub use api::{Broadcast, Config, Input, Mark, Output, Recovered, Role};
+pub use api::{Broadcast, Config, Input, LearnerCounts, Mark, Output, Recovered, Role};
 pub use engine::Engine;

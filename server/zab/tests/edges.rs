@@ -163,7 +163,7 @@ fn a_follower_too_far_behind_is_forgotten_and_comes_back_by_synchronization() {
         world.propose(leader, txns);
         world.flush();
     }
-    let (learners, _) = world.members[&leader].engine.as_ref().unwrap().learner_counts();
+    let learners = world.members[&leader].engine.as_ref().unwrap().learner_counts().learners;
     assert_eq!(learners, 1, "the slow one is forgotten");
     world.members.get_mut(&slow).unwrap().is_stalled = false;
     world.run(40);

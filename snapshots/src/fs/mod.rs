@@ -151,6 +151,24 @@ pub trait File: Debug + Send + 'static {
     }
 }
 
+/// Returns the bytes of the files in a folder.
+///
+/// # Errors
+///
+/// What the disk says.
+pub fn dir_len_bytes<F: Fs>(fs: &F, dir: &str) -> io::Result<u64> {
+    let mut sum = 0;
+    for name in fs.list(dir)? {
+        match fs.open(&format!("{dir}/{name}")).and_then(|file| file.len()) {
+            Ok(len) => sum += len,
+            // Removed meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(sum)
+}
+
 /// Reads a whole file of at most `len_max` bytes.
 pub(crate) fn read_all<F: File>(file: &F, len_max: u64) -> io::Result<Vec<u8>> {
     let len = file.len()?;
