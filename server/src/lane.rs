@@ -56,6 +56,7 @@ pub struct Connection {
     session: AtomicI64,
     granted_timeout_ms: AtomicU64,
     is_touched: AtomicBool,
+    is_local: AtomicBool,
     established_ms: i64,
     meters: Meters,
     lane: Mutex<Lane>,
@@ -159,6 +160,7 @@ impl Connection {
             session: AtomicI64::new(0),
             granted_timeout_ms: AtomicU64::new(0),
             is_touched: AtomicBool::new(false),
+            is_local: AtomicBool::new(false),
             established_ms: wall_ms,
             meters,
             lane: Mutex::new(Lane { pending: VecDeque::new(), identities }),
@@ -174,6 +176,16 @@ impl Connection {
     /// Notes the session it serves.
     pub fn set_session(&self, session: SessionId) {
         self.session.store(session.0, Ordering::Relaxed);
+    }
+
+    /// Returns whether its session is known to this member only.
+    pub fn is_local(&self) -> bool {
+        self.is_local.load(Ordering::Relaxed)
+    }
+
+    /// Notes whether its session is known to this member only.
+    pub fn set_local(&self, is_local: bool) {
+        self.is_local.store(is_local, Ordering::Relaxed);
     }
 
     /// Returns the timeout its session was granted, in milliseconds.

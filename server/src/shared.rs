@@ -3,7 +3,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering},
+    atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, AtomicUsize, Ordering},
 };
 
 use conclave_protocol::ids::{ServerId, SessionId};
@@ -14,6 +14,7 @@ use crate::{
     admin::{LeaderReport, ProposalSizes},
     lane::Connection,
     metric::MemberMetrics,
+    session::Locals,
     state::State,
     traffic::Meters,
     watch::{ConnId, Watches},
@@ -41,8 +42,9 @@ pub struct Shared {
     pub sessions: DashMap<SessionId, ConnId>,
     /// Sessions heard since the owner last asked.
     pub touched: Mutex<Vec<SessionId>>,
-    /// Whether clients are served: a leader is known and this member is up to date with it.
-    pub is_serving: AtomicBool,
+    /// Sessions that only this member knows.
+    pub locals: Locals,
+    service: AtomicU8,
     /// Whether what adds data is refused, as no quorum of the members has room for it.
     pub refuses_growth: AtomicBool,
     /// What the owner lets others see of the replica.
@@ -69,6 +71,34 @@ pub struct Terms {
     pub session_timeout_ms_max: u32,
     /// Longest request frame, in bytes.
     pub frame_len_bytes_max: usize,
+    /// Whether new sessions are this member's alone.
+    pub local_sessions: LocalSessions,
+    /// Time without a leader after which clients that ask for no more are served reads, in
+    /// milliseconds; `None` serves nobody without one.
+    pub read_only_after_ms: Option<u64>,
+}
+
+/// Whether new sessions are known to their member only.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum LocalSessions {
+    /// They are the ensemble's.
+    Off,
+    /// They are, and can create no ephemerals.
+    On,
+    /// They are until they create an ephemeral; then they become the ensemble's.
+    Upgraded,
+}
+
+/// What clients get of a member.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[repr(u8)]
+pub enum Service {
+    /// Nothing.
+    None,
+    /// Reads, if they ask for no more: it has no leader.
+    ReadOnly,
+    /// Everything: a leader is known and this member is up to date with it.
+    Full,
 }
 
 /// What the four-letter words tell of the replica, as of its last turn.
@@ -121,7 +151,8 @@ impl Shared {
             connections: DashMap::new(),
             sessions: DashMap::new(),
             touched: Mutex::new(Vec::new()),
-            is_serving: AtomicBool::new(false),
+            locals: Locals::default(),
+            service: AtomicU8::new(Service::None as u8),
             refuses_growth: AtomicBool::new(false),
             figures: Figures::default(),
             metrics,
@@ -134,9 +165,47 @@ impl Shared {
         }
     }
 
-    /// Returns whether clients are served.
+    /// Returns whether a leader is known and this member is up to date with it.
     pub fn is_serving(&self) -> bool {
-        self.is_serving.load(Ordering::Acquire)
+        self.service() == Service::Full
+    }
+
+    /// Returns what clients get of this member.
+    pub fn service(&self) -> Service {
+        match self.service.load(Ordering::Acquire) {
+            0 => Service::None,
+            1 => Service::ReadOnly,
+            _ => Service::Full,
+        }
+    }
+
+    /// Notes what clients get of this member.
+    pub fn set_service(&self, service: Service) {
+        self.service.store(service as u8, Ordering::Release);
+    }
+
+    /// Notes that `connection` serves the session now; another one here that did is closed.
+    pub fn serve_session(&self, session: SessionId, connection: &Connection) {
+        self.metrics.sessions_opened.increment(1);
+        if connection.cancelled.is_cancelled() {
+            return;
+        }
+        let before = self.sessions.insert(session, connection.id);
+        if let Some(before) = before.filter(|before| *before != connection.id)
+            && let Some(old) = self.connections.get(&before).map(|entry| entry.value().clone())
+        {
+            old.close();
+        }
+    }
+
+    /// Ends the connection that serves a session here, if there is one.
+    pub fn end_session_here(&self, session: SessionId) {
+        let id = self.sessions.get(&session).map(|id| *id);
+        if let Some(id) = id
+            && let Some(connection) = self.connections.get(&id).map(|entry| entry.value().clone())
+        {
+            connection.close();
+        }
     }
 
     /// Returns what its connections count into.

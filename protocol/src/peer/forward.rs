@@ -38,6 +38,13 @@ pub enum Action {
         /// Its body.
         body: Bytes,
     },
+    /// A write of a session that only the sending member knows, as the client sent it.
+    LocalRequest {
+        /// The client protocol's number of the operation.
+        opcode: i32,
+        /// Its body.
+        body: Bytes,
+    },
     /// A new session.
     Open {
         /// Timeout negotiated, in milliseconds.
@@ -83,6 +90,11 @@ impl Forwarded {
                 out.put_slice(&password.0);
             }
             Action::Close => out.put_u8(4),
+            Action::LocalRequest { opcode, body } => {
+                out.put_u8(5);
+                out.put_i32(*opcode);
+                out.put_buffer(Some(body));
+            }
         }
     }
 
@@ -109,6 +121,10 @@ impl Forwarded {
                     Action::Attach { timeout_ms: reader.u32()?, password: decode_password(reader)? }
                 }
                 4 => Action::Close,
+                5 => Action::LocalRequest {
+                    opcode: reader.i32()?,
+                    body: reader.buffer()?.unwrap_or_default(),
+                },
                 got => return Err(DecodeError::Kind { what: "action", got: got.into() }),
             },
         })

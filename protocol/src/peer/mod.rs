@@ -200,6 +200,7 @@ mod tests {
                 action(Action::Open { timeout_ms: 4000, password: Password([9; 16]) }),
                 action(Action::Attach { timeout_ms: 4000, password: Password([9; 16]) }),
                 action(Action::Close),
+                action(Action::LocalRequest { opcode: 5, body: Bytes::from_static(b"abc") }),
             ]),
             PeerMessage::Touch(vec![SessionId(1), SessionId(-1)]),
             PeerMessage::Sync { seq: 9 },

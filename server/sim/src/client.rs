@@ -19,7 +19,7 @@ use conclave_protocol::{
 };
 use conclave_server::{
     lane::Connection,
-    pipeline::{admit, forward::Submission},
+    pipeline::{admit, connect, forward::Submission},
     shared::Shared,
 };
 
@@ -128,7 +128,8 @@ impl Client {
         let mut bytes = Vec::new();
         request.encode(&mut bytes);
         let password = Password([self.number as u8 + 1; 16]);
-        let submission = admit::admit_connect(shared, &connection, bytes.into(), password).ok()?;
+        let submission =
+            connect::admit_connect(shared, &connection, bytes.into(), password).ok()??;
         self.connection = Some(connection);
         self.is_greeted = false;
         self.buffer.clear();

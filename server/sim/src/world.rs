@@ -9,7 +9,7 @@ use conclave_protocol::{ids::ServerId, peer::PeerMessage, zxid::Zxid};
 use conclave_server::{
     boot::{self, Plan},
     replica::{Effect, Event, Replica, Settings, StoreCommand},
-    shared::{Shared, Terms},
+    shared::{LocalSessions, Shared, Terms},
     snapshot,
     store::Store,
 };
@@ -152,6 +152,8 @@ impl World {
                 session_timeout_ms_min: 4000,
                 session_timeout_ms_max: 40_000,
                 frame_len_bytes_max: 1 << 20,
+                local_sessions: LocalSessions::Off,
+                read_only_after_ms: None,
             },
         };
         let mut world = Self {

@@ -26,8 +26,7 @@ fn figures(report: &MemberReport) -> Vec<(&'static str, String)> {
         ("outstanding_requests", report.outstanding),
         ("znode_count", report.znode_count),
         ("global_sessions", report.session_count),
-        // There are none yet, and monitors expect the line.
-        ("local_sessions", 0),
+        ("local_sessions", report.local_session_count),
         ("packets_received", report.packets_received),
         ("packets_sent", report.packets_sent),
         ("watch_count", report.watch_count),

@@ -40,6 +40,8 @@ pub struct MemberReport {
     pub watched_path_count: u64,
     /// Sessions of the ensemble.
     pub session_count: u64,
+    /// Sessions that only this member knows.
+    pub local_session_count: u64,
     /// Time since the member's start.
     pub uptime_ms: u64,
     /// Files and sockets the process has open, and may have; `None` where it cannot be told.

@@ -16,6 +16,7 @@ use super::{
     properties::{self, Property},
     servers::{self, Role, Server},
 };
+use crate::shared::LocalSessions;
 
 /// Bytes of a configuration file at most.
 const CONFIG_LEN_BYTES_MAX: u64 = 1 << 20;
@@ -211,6 +212,8 @@ impl Settings {
                 128 << 20,
             )?,
             words: self.words(),
+            local_sessions: self.local_sessions()?,
+            has_read_only_mode: self.boolean("readonlymode.enabled", false)?,
             listens_on_all: self.boolean("quorumListenOnAllIPs", false)?,
             servers,
         })
@@ -265,6 +268,16 @@ impl Settings {
                 })
             }
         }
+    }
+
+    fn local_sessions(&self) -> Result<LocalSessions, ConfigError> {
+        let is_on = self.boolean("localSessionsEnabled", false)?;
+        let is_upgraded = self.boolean("localSessionsUpgradingEnabled", false)?;
+        Ok(match (is_on, is_upgraded) {
+            (false, _) => LocalSessions::Off,
+            (true, false) => LocalSessions::On,
+            (true, true) => LocalSessions::Upgraded,
+        })
     }
 
     fn words(&self) -> Option<Vec<String>> {

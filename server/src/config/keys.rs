@@ -23,6 +23,9 @@ pub(super) const USED: &[&str] = &[
     "jute.maxbuffer",
     "4lw.commands.whitelist",
     "quorumListenOnAllIPs",
+    "localSessionsEnabled",
+    "localSessionsUpgradingEnabled",
+    "readonlymode.enabled",
     "dynamicConfigFile",
 ];
 
@@ -65,8 +68,6 @@ pub(super) const NOT_IN_USE: &[&str] = &[
     "connectToLearnerMasterLimit",
     "observerMasterPort",
     "syncEnabled",
-    "localSessionsEnabled",
-    "localSessionsUpgradingEnabled",
     "extendedTypesEnabled",
     "enforceQuota",
     "forceSync",
@@ -109,7 +110,6 @@ pub(super) const FAMILIES_NOT_IN_USE: &[&str] = &[
     "nio.",
     "observer.",
     "quorum.",
-    "readonlymode.",
     "snapshot.",
     "ssl.",
     "throttledOpWaitTime",

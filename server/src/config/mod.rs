@@ -10,6 +10,8 @@ use std::{collections::BTreeMap, net::IpAddr};
 
 use thiserror::Error;
 
+use crate::shared::LocalSessions;
+
 pub use self::{
     file::load,
     servers::{Role, Server},
@@ -58,6 +60,12 @@ pub struct Config {
     pub frame_len_bytes_max: usize,
     /// Four-letter words that are answered; `None` for all (`4lw.commands.whitelist`).
     pub words: Option<Vec<String>>,
+    /// Whether new sessions are known to their member only (`localSessionsEnabled`,
+    /// `localSessionsUpgradingEnabled`).
+    pub local_sessions: LocalSessions,
+    /// Whether clients that ask for no more are served reads without a leader
+    /// (`readonlymode.enabled`).
+    pub has_read_only_mode: bool,
     /// Listen for other members on every address (`quorumListenOnAllIPs`).
     pub listens_on_all: bool,
 }

@@ -16,7 +16,7 @@ use crate::{
     driver::Settings,
     net::{Facts, listener::ConnectionLimits, peers::Peer},
     replica,
-    shared::Terms,
+    shared::{LocalSessions, Terms},
 };
 
 /// Bytes of delivered txns kept for members that were away, at most.
@@ -66,6 +66,8 @@ impl Config {
             window_entries: 10_000,
             frame_len_bytes_max: conclave_protocol::frame::FRAME_LEN_BYTES_MAX_DEFAULT,
             words: None,
+            local_sessions: LocalSessions::Off,
+            has_read_only_mode: false,
             listens_on_all: false,
         }
     }
@@ -218,6 +220,8 @@ impl Config {
                 session_timeout_ms_min: self.session_timeout_ms_min,
                 session_timeout_ms_max: self.session_timeout_ms_max,
                 frame_len_bytes_max: self.frame_len_bytes_max,
+                local_sessions: self.local_sessions,
+                read_only_after_ms: self.has_read_only_mode.then_some(u64::from(self.tick_time_ms)),
             },
         };
         let peers = self.servers.iter().map(|(id, server)| Peer {

@@ -156,6 +156,20 @@ fn keys_are_in_use_or_without_effect_or_unknown() {
 }
 
 #[test]
+fn local_sessions_and_reads_without_a_leader_are_off_unless_asked_for() {
+    let of = |lines: &str| {
+        let (config, _) = config(&format!("dataDir=/d\nclientPort=1\n{lines}")).unwrap();
+        (config.local_sessions, config.has_read_only_mode)
+    };
+    assert_eq!(of(""), (LocalSessions::Off, false));
+    assert_eq!(of("localSessionsUpgradingEnabled=true"), (LocalSessions::Off, false));
+    assert_eq!(of("localSessionsEnabled=true"), (LocalSessions::On, false));
+    let both = "localSessionsEnabled=true\nlocalSessionsUpgradingEnabled=true";
+    assert_eq!(of(both), (LocalSessions::Upgraded, false));
+    assert_eq!(of("zookeeper.readonlymode.enabled=true"), (LocalSessions::Off, true));
+}
+
+#[test]
 fn every_key_that_zookeepers_users_set_is_known() {
     let keys = "group.1 weight.1 standaloneEnabled reconfigEnabled leaderServes \
         txnLogSizeLimitInKb globalOutstandingLimit admin.enableServer admin.serverPort \
@@ -164,11 +178,10 @@ fn every_key_that_zookeepers_users_set_is_known() {
         sessionRequireClientSASLAuth quorum.auth.enableSasl jaasLoginRenew sslQuorum \
         ssl.quorum.keyStore.location client.portUnification client.certReload \
         sslQuorumReloadCertFiles electionPortBindRetry cnxTimeout quorumCnxnTimeoutMs \
-        connectToLearnerMasterLimit observerMasterPort syncEnabled localSessionsEnabled \
-        localSessionsUpgradingEnabled extendedTypesEnabled enforceQuota audit.enable \
+        connectToLearnerMasterLimit observerMasterPort syncEnabled extendedTypesEnabled enforceQuota audit.enable \
         snapshot.compression.method digest.enabled forceSync flushDelay maxBatchSize \
         requestThrottleLimit connectionMaxTokens tcpKeepAlive clientTcpKeepAlive \
-        serverCnxnFactory multiAddress.enabled readonlymode.enabled oraclePath \
+        serverCnxnFactory multiAddress.enabled oraclePath \
         znode.container.checkIntervalMs secureClientPort";
     for key in keys.split_whitespace() {
         for key in [key.to_owned(), format!("zookeeper.{key}")] {

@@ -26,7 +26,7 @@ use super::words;
 use crate::{
     driver::Handle,
     lane::{Connection, LANE_REQUESTS_MAX},
-    pipeline::{admit, forward::Submission},
+    pipeline::{admit, connect, forward::Submission},
 };
 
 /// Silence of a connection without a session after which it is closed, in milliseconds.
@@ -189,16 +189,14 @@ impl Reader {
 
     async fn connect(&mut self, frame: Bytes) -> bool {
         let shared = &self.handle.shared;
-        if !shared.is_serving() {
-            return false;
-        }
         shared.metrics.packets_received.increment(1);
         shared.time_us.store(self.handle.clock.now_us(), Ordering::Relaxed);
         let Some(password) = draw_password() else { return false };
         // Known before it is admitted: the answer may come at once.
         shared.connections.insert(self.connection.id, self.connection.clone());
-        match admit::admit_connect(shared, &self.connection, frame, password) {
-            Ok(submission) => self.handle.submit(vec![submission]).await,
+        match connect::admit_connect(shared, &self.connection, frame, password) {
+            Ok(Some(submission)) => self.handle.submit(vec![submission]).await,
+            Ok(None) => true,
             Err(error) => {
                 shared.metrics.connections_dropped.increment(1);
                 tracing::debug!(address = %self.connection.address, %error, "client refused");

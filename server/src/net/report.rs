@@ -16,7 +16,7 @@ use crate::{
     driver::Handle,
     lane::Connection,
     metric::Spread,
-    shared::Shared,
+    shared::{Service, Shared},
     traffic::Answer,
 };
 
@@ -61,6 +61,7 @@ pub(super) fn report(
         watching_connection_count: watching_connections as u64,
         watched_path_count: watched_paths as u64,
         session_count: state.sessions.count() as u64,
+        local_session_count: shared.locals.count() as u64,
         uptime_ms: handle.clock.now_ms(),
         open_files: open_files(),
         connections_refused: metrics.connections_refused.value(),
@@ -96,7 +97,8 @@ pub(super) fn report(
 
 fn mode(shared: &Shared) -> Mode {
     match shared.figures.role.load(Ordering::Relaxed) {
-        _ if !shared.is_serving() => Mode::Looking,
+        _ if shared.service() == Service::None => Mode::Looking,
+        _ if shared.service() == Service::ReadOnly => Mode::ReadOnly,
         _ if shared.is_alone => Mode::Standalone,
         1 => Mode::Leader,
         2 => Mode::Follower,

@@ -6,8 +6,7 @@ use std::sync::{Arc, atomic::Ordering};
 use bytes::Bytes;
 use conclave_protocol::{
     code::ErrorCode,
-    connect::ConnectRequest,
-    ids::{Password, SessionId, Xid},
+    ids::Xid,
     jute::Reader,
     multi::Op,
     opcode::OpCode,
@@ -22,7 +21,8 @@ use super::{
 use crate::{
     acl::digest,
     lane::{Connection, Lane, Pending, Position, Then},
-    shared::{Shared, Terms},
+    session::Local,
+    shared::{LocalSessions, Service, Shared},
     state::State,
 };
 
@@ -38,44 +38,40 @@ pub enum AdmitError {
     /// The client has seen a txn that this member does not have yet.
     #[error("client has seen a newer state than this member has")]
     FromTheFuture,
+    /// Nobody is served now, or nobody who wants to write.
+    #[error("not serving, or reads only")]
+    NotServing,
     /// A frame is too short for a header, or an auth request is malformed.
     #[error("malformed frame")]
     Malformed,
 }
 
-/// Admits the first frame of a connection. `password` is drawn for the session if it is new.
-///
-/// # Errors
-///
-/// [`AdmitError`] closes the connection without a reply, as ZooKeeper does.
-pub fn admit_connect(
-    shared: &Shared,
-    connection: &Arc<Connection>,
-    frame: Bytes,
-    password: Password,
-) -> Result<Submission, AdmitError> {
-    let request = ConnectRequest::decode(frame).map_err(|_| AdmitError::NotConnect)?;
-    if request.last_zxid_seen > shared.state.read().last_applied {
-        return Err(AdmitError::FromTheFuture);
+/// Returns whether a member without a leader can answer. The end of a session is judged apart.
+fn is_read(request: &Request) -> bool {
+    !matches!(
+        request,
+        Request::Create(_)
+            | Request::Create2(_)
+            | Request::Delete { .. }
+            | Request::SetData { .. }
+            | Request::SetAcl { .. }
+            | Request::Check { .. }
+            | Request::Multi(_)
+            | Request::Sync { .. }
+    )
+}
+
+/// Returns whether a request makes znodes that end with its session.
+fn creates_ephemeral(request: &Request) -> bool {
+    let is_ephemeral = |create: &Create| matches!(create.flags, 1 | 3);
+    match request {
+        Request::Create(create) | Request::Create2(create) => is_ephemeral(create),
+        Request::Multi(ops) => ops.iter().any(|op| match op {
+            Op::Create(create) | Op::Create2(create) => is_ephemeral(create),
+            _ => false,
+        }),
+        _ => false,
     }
-    let timeout_ms = negotiate(request.timeout_ms, &shared.terms);
-    let (session, password, action) = if request.session == SessionId::NONE {
-        (shared.draw_session(), password, Action::Open { timeout_ms, password })
-    } else {
-        // A password of another length is a wrong one: no session has the zero password.
-        let claimed = request.password.as_deref().and_then(|bytes| bytes.try_into().ok());
-        let password = Password(claimed.unwrap_or_default());
-        (request.session, password, Action::Attach { timeout_ms, password })
-    };
-    connection.set_session(session);
-    connection.asked(Some(OpCode::CreateSession));
-    let shape = Shape::Connect { has_read_only: request.read_only.is_some(), password };
-    let seq = shared.draw_seq();
-    connection.lane().pending.push_back(Pending::Write { seq });
-    let forwarded = Forwarded { seq, session, xid: Xid(0), identities: Vec::new(), action };
-    let waiter =
-        Waiter { connection: connection.clone(), session, xid: Xid(0), shape, since_us: 0 };
-    Ok(Submission { waiter, seq, kind: Submitted::Write(forwarded) })
 }
 
 /// Returns whether a request makes the tree larger, or may.
@@ -90,11 +86,6 @@ fn adds_data(request: &Request) -> bool {
         }
         _ => false,
     }
-}
-
-fn negotiate(asked_ms: i32, terms: &Terms) -> u32 {
-    let asked_ms = u32::try_from(asked_ms).unwrap_or(0);
-    asked_ms.clamp(terms.session_timeout_ms_min, terms.session_timeout_ms_max)
 }
 
 /// Admits frames that came behind the connect request, oldest first.
@@ -155,6 +146,9 @@ impl Stage<'_> {
     }
 
     fn request(&mut self, xid: Xid, opcode: OpCode, body: Bytes, request: Request) {
+        if self.shared.service() == Service::ReadOnly && !is_read(&request) {
+            return self.refuse(xid, ErrorCode::NotReadOnly);
+        }
         if self.shared.refuses_growth.load(Ordering::Relaxed) && adds_data(&request) {
             // ZooKeeper has no code for this; this one is known to every client.
             return self.refuse(xid, ErrorCode::SystemError);
@@ -175,9 +169,7 @@ impl Stage<'_> {
                 self.lane.pending.push_back(Pending::Sync { seq, xid, path, fresh_from: None });
                 return self.submit(seq, xid, Shape::Sync, Submitted::Sync);
             }
-            Request::CloseSession => {
-                return self.write(xid, Shape::Close, Action::Close);
-            }
+            Request::CloseSession => return self.close(xid),
             Request::Create(_)
             | Request::Create2(_)
             | Request::Delete { .. }
@@ -187,7 +179,46 @@ impl Stage<'_> {
             Request::Multi(ref ops) => Shape::Multi(ops.iter().map(Op::opcode).collect()),
             read => return self.read(xid, read),
         };
-        self.write(xid, shape, Action::Request { opcode: opcode.to_wire(), body });
+        let needs_upgrade = self.connection.is_local() && creates_ephemeral(&request);
+        if needs_upgrade && !self.upgrade() {
+            return self.refuse(xid, ErrorCode::EphemeralOnLocalSession);
+        }
+        let opcode = opcode.to_wire();
+        let action = match self.connection.is_local() {
+            true => Action::LocalRequest { opcode, body },
+            false => Action::Request { opcode, body },
+        };
+        self.write(xid, shape, action);
+    }
+
+    fn close(&mut self, xid: Xid) {
+        let session = self.connection.session();
+        if self.connection.is_local() {
+            self.shared.locals.close(session);
+            return self.answer(xid, 0, Position::Applied, Then::Close);
+        }
+        if self.shared.service() == Service::ReadOnly {
+            return self.refuse(xid, ErrorCode::NotReadOnly);
+        }
+        self.write(xid, Shape::Close, Action::Close);
+    }
+
+    /// Makes a local session one of the ensemble, in the order of its requests; returns false when
+    /// the configuration forbids it, or the session has expired meanwhile.
+    fn upgrade(&mut self) -> bool {
+        if self.shared.terms.local_sessions != LocalSessions::Upgraded {
+            return false;
+        }
+        let session = self.connection.session();
+        let Some(Local { password, timeout_ms }) = self.shared.locals.close(session) else {
+            return false;
+        };
+        self.connection.set_local(false);
+        let seq = self.shared.draw_seq();
+        let action = Action::Open { timeout_ms, password };
+        let opening = Forwarded { seq, session, xid: Xid(0), identities: Vec::new(), action };
+        self.submit(seq, Xid(0), Shape::Upgrade, Submitted::Upgrade(opening));
+        true
     }
 
     fn read(&mut self, xid: Xid, request: Request) {

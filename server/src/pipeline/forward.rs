@@ -29,6 +29,8 @@ pub struct Submission {
 pub enum Submitted {
     /// A place in the order of txns.
     Write(Forwarded),
+    /// A local session becomes one of the ensemble; nobody waits for it but what is behind it.
+    Upgrade(Forwarded),
     /// The zxid that a read must have seen to be fresh.
     Sync,
 }
@@ -66,6 +68,8 @@ pub enum Shape {
     Multi(Vec<OpCode>),
     /// A sync: its lane knows the rest.
     Sync,
+    /// A local session becomes one of the ensemble: nothing is answered.
+    Upgrade,
 }
 
 /// Who waits for which number.

@@ -14,6 +14,7 @@
 
 pub mod admit;
 pub mod apply;
+pub mod connect;
 pub mod forward;
 pub mod notify;
 pub mod outstanding;

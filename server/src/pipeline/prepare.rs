@@ -34,12 +34,19 @@ pub fn prepare(
     time_ms: i64,
 ) -> Txn {
     let Forwarded { seq, session, xid, identities, action } = request;
-    let mut stage = Stage { outstanding, state, session, identities: &identities };
+    let mut stage = Stage { outstanding, state, session, is_local: false, identities: &identities };
     let change = match action {
         Action::Open { timeout_ms, password } => stage.open(from, timeout_ms, password),
         Action::Attach { timeout_ms, password } => stage.attach(from, timeout_ms, password),
         Action::Close => stage.close(from),
-        Action::Request { opcode, body } => stage.request(from, opcode, body),
+        Action::Request { opcode, body } => match stage.check_session(from) {
+            Ok(()) => stage.request(opcode, body),
+            Err(code) => Change::Error(code),
+        },
+        Action::LocalRequest { opcode, body } => {
+            stage.is_local = true;
+            stage.request(opcode, body)
+        }
     };
     outstanding.prepared();
     Txn { origin: Origin { server: from, seq }, session, xid, time_ms, change }
@@ -53,7 +60,7 @@ pub fn prepare_expiry(
     session: SessionId,
     time_ms: i64,
 ) -> Txn {
-    let mut stage = Stage { outstanding, state, session, identities: &[] };
+    let mut stage = Stage { outstanding, state, session, is_local: false, identities: &[] };
     let change = match stage.outstanding.session(state, session) {
         Some(_) => stage.close_open(),
         None => Change::Error(ErrorCode::SessionExpired),
@@ -66,6 +73,8 @@ struct Stage<'a> {
     outstanding: &'a mut Outstanding,
     state: &'a State,
     session: SessionId,
+    /// The session is known to the sending member only, which has to vouch for it.
+    is_local: bool,
     identities: &'a [Identity],
 }
 
@@ -114,10 +123,7 @@ impl Stage<'_> {
         }
     }
 
-    fn request(&mut self, from: ServerId, opcode: i32, body: bytes::Bytes) -> Change {
-        if let Err(code) = self.check_session(from) {
-            return Change::Error(code);
-        }
+    fn request(&mut self, opcode: i32, body: bytes::Bytes) -> Change {
         // The member that admitted it has decoded it before; one that cannot be is its fault.
         let request = OpCode::from_wire(opcode).map(|opcode| Request::decode(opcode, body));
         let Some(Ok(request)) = request else {
@@ -161,6 +167,9 @@ impl Stage<'_> {
 
     fn create(&mut self, create: &Create) -> Result<Change, ErrorCode> {
         let mode = Mode::from_flags(create.flags)?;
+        if mode.is_ephemeral && self.is_local {
+            return Err(ErrorCode::EphemeralOnLocalSession);
+        }
         let path = lossy(&create.path);
         let parent_path = parent_of(&path)?;
         let acl = acl::resolve(create.acl.as_deref(), self.identities)?;

@@ -1,11 +1,7 @@
 //! Stage 7: outcomes become answers, each in its place of the session's order.
 
-use std::sync::Arc;
-
 use conclave_protocol::{
     code::ErrorCode,
-    connect::ConnectResponse,
-    frame,
     ids::{Password, SessionId},
     multi::OpResult,
     opcode::OpCode,
@@ -15,6 +11,7 @@ use conclave_protocol::{
 
 use super::{
     apply::{Applied, Outcome},
+    connect,
     forward::{Shape, Waiter},
     read,
 };
@@ -159,39 +156,18 @@ fn refused_multi(ops: usize, failed_op: usize, code: ErrorCode) -> Vec<OpResult>
 }
 
 fn reply_connect(
-    connection: &Arc<Connection>,
+    connection: &Connection,
     session: SessionId,
     password: Password,
     has_read_only: bool,
     applied: &Applied,
 ) {
     let read_only = has_read_only.then_some(false);
-    let (response, then) = match applied.outcome {
-        Outcome::SessionGranted { timeout_ms } => {
-            connection.set_timeout_ms(timeout_ms);
-            let response = ConnectResponse {
-                protocol_version: 0,
-                timeout_ms: timeout_ms as i32,
-                session,
-                password: Some(bytes::Bytes::copy_from_slice(&password.0)),
-                read_only,
-            };
-            (response, Then::Continue)
-        }
-        _ => (refusal(read_only), Then::Close),
-    };
-    let mut out = bytes::BytesMut::new();
-    frame::put_frame(&mut out, |out| response.encode(out));
-    connection.greet(&out, applied.zxid, then);
-}
-
-/// What a client is told whose session is unknown, over, or not its own.
-fn refusal(read_only: Option<bool>) -> ConnectResponse {
-    ConnectResponse {
-        protocol_version: 0,
-        timeout_ms: 0,
-        session: SessionId::NONE,
-        password: Some(bytes::Bytes::copy_from_slice(&Password::ZERO.0)),
-        read_only,
+    if let Outcome::SessionGranted { timeout_ms } = applied.outcome {
+        connection.set_timeout_ms(timeout_ms);
+        let granted = connect::granted(session, password, timeout_ms, read_only);
+        connect::greet(connection, &granted, applied.zxid, Then::Continue);
+    } else {
+        connect::greet(connection, &connect::refused(read_only), applied.zxid, Then::Close);
     }
 }

@@ -1,19 +1,13 @@
 //! Stages 5 to 7 in the member: committed txns are applied, their watches fire, their clients are
 //! answered, all under one guard for a batch.
 
-use conclave_protocol::{
-    ids::SessionId,
-    txn::{Entry, Txn},
-};
+use conclave_protocol::txn::{Entry, Txn};
 
 use super::{Effect, Replica};
-use crate::{
-    pipeline::{
-        apply::{self, Applied, Outcome},
-        forward::{Shape, Waiter},
-        notify, reply,
-    },
-    shared::Shared,
+use crate::pipeline::{
+    apply::{self, Applied, Outcome},
+    forward::{Shape, Waiter},
+    notify, reply,
 };
 
 impl Replica {
@@ -67,7 +61,7 @@ impl Replica {
                     leading.tracker.track(*session, timeout_ms, self.time.session_ms());
                 }
                 if let Some(waiter) = waiter {
-                    serve_here(&self.shared, *session, waiter);
+                    self.shared.serve_session(*session, &waiter.connection);
                 }
             }
             Outcome::SessionClosed => {
@@ -76,7 +70,7 @@ impl Replica {
                 }
                 let is_asked = waiter.is_some_and(|waiter| waiter.shape == Shape::Close);
                 if !is_asked {
-                    end_here(&self.shared, *session);
+                    self.shared.end_session_here(*session);
                 }
                 self.shared.sessions.remove(session);
                 self.shared.metrics.sessions_closed.increment(1);
@@ -87,35 +81,10 @@ impl Replica {
                 if is_attach.is_some() {
                     // As ZooKeeper does: who guesses at a session ends its connection too, and the
                     // owner comes back with the password.
-                    end_here(&self.shared, *session);
+                    self.shared.end_session_here(*session);
                 }
             }
             _ => {}
         }
-    }
-}
-
-/// Notes that `waiter`'s connection serves the session now; another one here that did is closed.
-fn serve_here(shared: &Shared, session: SessionId, waiter: &Waiter) {
-    shared.metrics.sessions_opened.increment(1);
-    let connection = &waiter.connection;
-    if connection.cancelled.is_cancelled() {
-        return;
-    }
-    let before = shared.sessions.insert(session, connection.id);
-    if let Some(before) = before.filter(|before| *before != connection.id)
-        && let Some(old) = shared.connections.get(&before).map(|entry| entry.value().clone())
-    {
-        old.close();
-    }
-}
-
-/// Ends the connection of a session that was closed by others or has expired.
-fn end_here(shared: &Shared, session: SessionId) {
-    let id = shared.sessions.get(&session).map(|id| *id);
-    if let Some(id) = id
-        && let Some(connection) = shared.connections.get(&id).map(|entry| entry.value().clone())
-    {
-        connection.close();
     }
 }

@@ -8,13 +8,11 @@ mod deliver;
 mod event;
 mod image;
 mod leading;
+mod local;
 mod room;
 mod submit;
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, atomic::Ordering},
-};
+use std::{collections::HashMap, sync::Arc};
 
 use conclave_protocol::{
     ids::{ServerId, SessionId},
@@ -25,7 +23,11 @@ use conclave_zab::{Broadcast, Engine, Input, Output, Role};
 
 pub use self::event::{Effect, Event, StoreCommand};
 use self::{image::Images, leading::Leading, room::Rooms};
-use crate::{lane::Connection, pipeline::forward::Waiting, shared::Shared};
+use crate::{
+    lane::Connection,
+    pipeline::forward::Waiting,
+    shared::{Service, Shared},
+};
 
 /// A gap between two ticks that is more than this, in milliseconds, was a pause of the process:
 /// sessions are not charged for it, as nobody could have been heard.
@@ -64,6 +66,7 @@ pub struct Replica {
     rooms: Rooms,
     time: Time,
     next_touch_ms: u64,
+    looking_since_ms: u64,
     /// Reused between steps.
     outputs: Vec<Output>,
     /// Txns and bytes delivered since the last snapshot began.
@@ -109,6 +112,7 @@ impl Replica {
             rooms: Rooms::default(),
             time: Time::default(),
             next_touch_ms: 0,
+            looking_since_ms: 0,
             outputs: Vec::new(),
             since_snapshot: (0, 0),
         }
@@ -179,6 +183,8 @@ impl Replica {
             self.pass_on_touches(effects);
         }
         self.expire_sessions();
+        self.expire_local_sessions();
+        self.serve_reads_when_due();
         self.on_image_tick(effects);
         self.engine_step(Input::Tick, effects);
     }
@@ -191,6 +197,9 @@ impl Replica {
             {
                 connection.take_touch();
             }
+        }
+        for session in &touched {
+            self.shared.locals.touch(*session);
         }
         if let Some(leading) = &mut self.leading {
             leading.touch(&touched, self.time.session_ms());
@@ -275,8 +284,13 @@ impl Replica {
         self.shared.metrics.role_changes.increment(1);
         self.role = role;
         self.leading = None;
-        let is_serving = !matches!(role, Role::Looking);
-        self.shared.is_serving.store(is_serving, Ordering::Release);
+        if self.shared.service() == Service::ReadOnly {
+            self.end_read_only();
+        }
+        self.shared.set_service(match role {
+            Role::Looking => Service::None,
+            Role::Leading { .. } | Role::Following { .. } | Role::Observing { .. } => Service::Full,
+        });
         match role {
             Role::Leading { .. } => {
                 *self.shared.figures.proposal_sizes.lock() = None;
@@ -285,6 +299,7 @@ impl Replica {
             }
             Role::Looking => {
                 // What was in flight may yet be delivered, or never: its clients are told neither.
+                self.looking_since_ms = self.time.now_ms;
                 self.shared.metrics.elections.increment(1);
                 self.waiting.clear();
                 self.forwards.clear();

@@ -27,7 +27,9 @@ impl Replica {
         }
         for Submission { mut waiter, seq, kind } in submissions {
             waiter.since_us = self.time.now_us;
-            self.waiting.insert(seq, waiter);
+            if !matches!(kind, Submitted::Upgrade(_)) {
+                self.waiting.insert(seq, waiter);
+            }
             match kind {
                 Submitted::Sync => match self.leader() {
                     Some(to) => {
@@ -35,10 +37,13 @@ impl Replica {
                     }
                     None => self.on_sync_asked(self.shared.me, seq, effects),
                 },
-                Submitted::Write(request) if self.leading.is_some() => {
-                    self.prepare(self.shared.me, request);
+                Submitted::Write(request) | Submitted::Upgrade(request) => {
+                    if self.leading.is_some() {
+                        self.prepare(self.shared.me, request);
+                    } else {
+                        self.forwards.push(request);
+                    }
                 }
-                Submitted::Write(request) => self.forwards.push(request),
             }
         }
     }

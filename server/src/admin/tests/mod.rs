@@ -59,6 +59,7 @@ fn report(mode: Mode, sessions: usize) -> MemberReport {
         watching_connection_count: 2,
         watched_path_count: 2,
         session_count: 2,
+        local_session_count: 0,
         uptime_ms: 6189,
         open_files: Some((40, 20_000)),
         connections_refused: 0,

@@ -2,57 +2,108 @@
 
 use std::{
     io::{Read, Write},
-    net::{SocketAddr, TcpStream},
+    net::{SocketAddr, TcpListener, TcpStream},
     time::Duration,
 };
 
 use bytes::{Bytes, BytesMut};
 use conclave_protocol::{
+    acl::Acl,
     connect::{ConnectRequest, ConnectResponse},
     frame,
     ids::{Password, SessionId, Xid},
     jute::Reader,
     opcode::OpCode,
-    request::{Request, RequestHeader},
+    request::{Create, Request, RequestHeader},
     response::ReplyHeader,
     zxid::Zxid,
 };
-use conclave_server::{config, driver};
+use conclave_server::{config, driver, shared::Shared};
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A running member without others, ended when dropped.
+/// A member, ended when dropped.
 pub(crate) struct Member {
     runtime: tokio::runtime::Runtime,
     member: Option<driver::Member>,
+    config: config::Config,
     _folder: tempfile::TempDir,
 }
 
 impl Member {
-    /// Starts a member with these lines in its configuration.
+    /// Starts a member without others, with these lines in its configuration.
     pub(crate) fn start(lines: &str) -> Self {
+        let mut member = Self::prepare("", lines);
+        member.run();
+        member.wait_serving();
+        member
+    }
+
+    /// Starts an ensemble of `count`, all with these lines in their configuration.
+    pub(crate) fn start_ensemble(count: u8, lines: &str) -> Vec<Self> {
+        // Taken all at once, so that they differ.
+        let taken: Vec<TcpListener> =
+            (0..count).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+        let servers: String = (1..=count)
+            .zip(&taken)
+            .map(|(id, port)| format!("server.{id}={}\n", port.local_addr().unwrap()))
+            .collect();
+        drop(taken);
+        let lines = format!("tickTime=500\ninitLimit=10\nsyncLimit=4\n{servers}{lines}");
+        let mut members: Vec<Self> =
+            (1..=count).map(|id| Self::prepare(&id.to_string(), &lines)).collect();
+        members.iter_mut().for_each(Self::run);
+        members.iter().for_each(Self::wait_serving);
+        members
+    }
+
+    fn prepare(id: &str, lines: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
+        let dir = folder.path().display();
         let text = format!(
-            "dataDir={}\nclientPort=0\nclientPortAddress=127.0.0.1\npreAllocSize=64\n{lines}",
-            folder.path().display()
+            "dataDir={dir}\nclientPort=0\nclientPortAddress=127.0.0.1\npreAllocSize=64\n{lines}"
         );
         let path = folder.path().join("zoo.cfg");
         std::fs::write(&path, text).unwrap();
+        std::fs::write(folder.path().join("myid"), id).unwrap();
         let (config, _) = config::load(path.to_str().unwrap(), None).unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
             .build()
             .unwrap();
-        let member = runtime.block_on(async {
-            let member = driver::Member::start(config.settings()).await.unwrap();
-            while !member.shared().is_serving() {
-                tokio::time::sleep(Duration::from_millis(5)).await;
+        Self { runtime, member: None, config, _folder: folder }
+    }
+
+    /// Starts it, on the data that it has.
+    pub(crate) fn run(&mut self) {
+        let started = driver::Member::start(self.config.settings());
+        self.member = Some(self.runtime.block_on(started).unwrap());
+    }
+
+    /// Ends it; its data stays.
+    pub(crate) fn stop(&mut self) {
+        if let Some(member) = self.member.take() {
+            self.runtime.block_on(member.stop());
+        }
+    }
+
+    /// Waits until it serves.
+    pub(crate) fn wait_serving(&self) {
+        self.wait_until("it serves", |shared| shared.is_serving());
+    }
+
+    /// Waits until something holds of it.
+    pub(crate) fn wait_until(&self, what: &str, holds: impl Fn(&Shared) -> bool) {
+        let shared = self.member.as_ref().unwrap().shared();
+        for _ in 0..PATIENCE.as_millis() / 5 {
+            if holds(shared) {
+                return;
             }
-            member
-        });
-        Self { runtime, member: Some(member), _folder: folder }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        panic!("not in time: {what}");
     }
 
     /// Returns where clients connect.
@@ -73,8 +124,7 @@ impl Member {
 
 impl Drop for Member {
     fn drop(&mut self) {
-        let member = self.member.take().unwrap();
-        self.runtime.block_on(member.stop());
+        self.stop();
     }
 }
 
@@ -90,15 +140,14 @@ pub(crate) struct Client {
 impl Client {
     /// Opens a new session.
     pub(crate) fn connect(address: SocketAddr) -> Self {
-        let request = ConnectRequest {
-            protocol_version: 0,
-            last_zxid_seen: Zxid::ZERO,
-            timeout_ms: 10_000,
-            session: SessionId::NONE,
-            password: Some(Bytes::copy_from_slice(&Password::ZERO.0)),
-            read_only: Some(false),
-        };
-        Self::connect_with(address, &request).unwrap()
+        Self::connect_with(address, &connect_request()).unwrap()
+    }
+
+    /// Opens its session again, on a new connection; `None` when it is refused.
+    pub(crate) fn attach(&self, address: SocketAddr, password: Option<Bytes>) -> Option<Self> {
+        let session = self.granted.session;
+        let request = ConnectRequest { session, password, ..connect_request() };
+        Self::connect_with(address, &request).filter(|client| client.granted.timeout_ms > 0)
     }
 
     /// Sends a connect request; `None` when it is not answered by a frame.
@@ -142,6 +191,30 @@ impl Client {
         let header = ReplyHeader::decode(&mut reader).unwrap();
         Some((header, reader.into_rest()))
     }
+}
+
+/// Asks for a new session of ten seconds.
+pub(crate) fn connect_request() -> ConnectRequest {
+    ConnectRequest {
+        protocol_version: 0,
+        last_zxid_seen: Zxid::ZERO,
+        timeout_ms: 10_000,
+        session: SessionId::NONE,
+        password: Some(Bytes::copy_from_slice(&Password::ZERO.0)),
+        read_only: Some(false),
+    }
+}
+
+/// Creates a znode with open permissions.
+pub(crate) fn create(path: &str, flags: i32) -> (OpCode, Request) {
+    let acl = Some(vec![Acl::open()]);
+    let create = Create { path: path.into(), data: Some(Bytes::from_static(b"x")), acl, flags };
+    (OpCode::Create, Request::Create(create))
+}
+
+/// Reads a znode's data.
+pub(crate) fn read(path: &str) -> (OpCode, Request) {
+    (OpCode::GetData, Request::GetData { path: path.into(), watch: false })
 }
 
 fn read_frame(socket: &mut TcpStream, buffer: &mut BytesMut) -> Option<Bytes> {

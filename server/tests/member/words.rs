@@ -1,17 +1,9 @@
 //! Goal: the four-letter words tell the truth of a running member. Method: a member with one session
 //! that has an ephemeral and a watch is asked every word; the forms of the answers are checked
 //! elsewhere, against recordings.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
-#![expect(clippy::disallowed_methods, reason = "the configuration is a file, clients are sockets")]
 
-mod support;
-
-use conclave_protocol::{
-    acl::Acl,
-    opcode::OpCode,
-    request::{Create, Request},
-};
-use support::{Client, Member};
+use super::support::{Client, Member, create};
+use conclave_protocol::{opcode::OpCode, request::Request};
 
 fn line<'a>(text: &'a str, start: &str) -> &'a str {
     text.lines()
@@ -23,14 +15,8 @@ fn line<'a>(text: &'a str, start: &str) -> &'a str {
 fn member_and_client() -> (Member, Client) {
     let member = Member::start("4lw.commands.whitelist=*\n");
     let mut client = Client::connect(member.address());
-    let create = Create {
-        path: "/e".into(),
-        data: Some(b"x".as_slice().into()),
-        acl: Some(vec![Acl::open()]),
-        flags: 1,
-    };
     let answers = client.ask(&[
-        (OpCode::Create, Request::Create(create)),
+        create("/e", 1),
         (OpCode::Exists, Request::Exists { path: "/w".into(), watch: true }),
         (OpCode::GetData, Request::GetData { path: "/e".into(), watch: true }),
     ]);

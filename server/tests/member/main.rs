@@ -1,0 +1,7 @@
+//! Running members in this process, asked through their sockets.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
+#![expect(clippy::disallowed_methods, reason = "the configuration is a file, clients are sockets")]
+
+mod local_sessions;
+mod support;
+mod words;
