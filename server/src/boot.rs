@@ -78,7 +78,7 @@ pub enum BootError {
 pub fn boot<F: Fs>(fs: F, plan: &Plan, seed: u64, wall_ms: i64) -> Result<Booted<F>, BootError> {
     let metrics = MemberMetrics::new(plan.me);
     let is_alone = plan.engine.voters.len() == 1 && plan.engine.observers.is_empty();
-    let shared = Shared::new(plan.me, is_alone, plan.terms, metrics, wall_ms, seed);
+    let shared = Shared::new(plan.me, is_alone, plan.terms.clone(), metrics, wall_ms, seed);
     let mut loader = Loader::new(seed);
     let (data, log) = (&plan.data_dir, &plan.log_dir);
     let found = recover::recover_or_set_aside(&fs, data, log, plan.log, &mut loader)?;
@@ -86,7 +86,7 @@ pub fn boot<F: Fs>(fs: F, plan: &Plan, seed: u64, wall_ms: i64) -> Result<Booted
         tracing::warn!(member = plan.me.0, "{note}");
     }
     let base = found.snapshot.unwrap_or(Zxid::ZERO);
-    *shared.state.write() = loader.finish(base)?;
+    shared.state.write().install(loader.finish(base)?);
     let last = found.entries.last().map_or(base, |entry| entry.zxid);
     let epochs = known_epochs(found.epochs, last);
     if epochs.standing == Standing::Repairing {

@@ -104,10 +104,12 @@ pub enum Pending {
     Answered {
         /// The client's number of it.
         xid: Xid,
-        /// The answer's error, 0 for none; it has no body.
+        /// The answer's error, 0 for none.
         error: i32,
         /// What the header tells of the order of txns.
         position: Position,
+        /// The answer itself, when there is no error.
+        body: Response,
         /// Whether the connection ends with it.
         then: Then,
     },

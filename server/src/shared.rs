@@ -6,11 +6,13 @@ use std::sync::{
     atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, AtomicUsize, Ordering},
 };
 
+use bytes::Bytes;
 use conclave_protocol::ids::{ServerId, SessionId};
 use dashmap::DashMap;
 use parking_lot::{Mutex, RwLock};
 
 use crate::{
+    acl::Access,
     admin::{LeaderReport, ProposalSizes},
     lane::Connection,
     metric::MemberMetrics,
@@ -63,7 +65,7 @@ pub struct Shared {
 }
 
 /// What clients are granted, from the configuration.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Terms {
     /// Least session timeout, in milliseconds.
     pub session_timeout_ms_min: u32,
@@ -71,6 +73,10 @@ pub struct Terms {
     pub session_timeout_ms_max: u32,
     /// Longest request frame, in bytes.
     pub frame_len_bytes_max: usize,
+    /// Who may do what, besides the lists of the znodes.
+    pub access: Access,
+    /// What `/zookeeper/config` tells until somebody writes to it.
+    pub members: Bytes,
     /// Whether new sessions are this member's alone.
     pub local_sessions: LocalSessions,
     /// Time without a leader after which clients that ask for no more are served reads, in
@@ -145,8 +151,8 @@ impl Shared {
         Self {
             me,
             is_alone,
+            state: RwLock::new(State { members: terms.members.clone(), ..State::new(seed) }),
             terms,
-            state: RwLock::new(State::new(seed)),
             watches: Watches::default(),
             connections: DashMap::new(),
             sessions: DashMap::new(),

@@ -5,8 +5,10 @@ use std::{
     sync::Arc,
 };
 
+use bytes::Bytes;
 use conclave_protocol::{ids::ServerId, peer::PeerMessage, zxid::Zxid};
 use conclave_server::{
+    acl::Access,
     boot::{self, Plan},
     replica::{Effect, Event, Replica, Settings, StoreCommand},
     shared::{LocalSessions, Shared, Terms},
@@ -152,6 +154,8 @@ impl World {
                 session_timeout_ms_min: 4000,
                 session_timeout_ms_max: 40_000,
                 frame_len_bytes_max: 1 << 20,
+                access: Access::default(),
+                members: Bytes::new(),
                 local_sessions: LocalSessions::Off,
                 read_only_after_ms: None,
             },

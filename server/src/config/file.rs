@@ -16,7 +16,10 @@ use super::{
     properties::{self, Property},
     servers::{self, Role, Server},
 };
-use crate::shared::LocalSessions;
+use crate::{
+    acl::{Access, SCHEMES},
+    shared::LocalSessions,
+};
 
 /// Bytes of a configuration file at most.
 const CONFIG_LEN_BYTES_MAX: u64 = 1 << 20;
@@ -212,6 +215,7 @@ impl Settings {
                 128 << 20,
             )?,
             words: self.words(),
+            access: self.access()?,
             local_sessions: self.local_sessions()?,
             has_read_only_mode: self.boolean("readonlymode.enabled", false)?,
             listens_on_all: self.boolean("quorumListenOnAllIPs", false)?,
@@ -268,6 +272,51 @@ impl Settings {
                 })
             }
         }
+    }
+
+    fn access(&self) -> Result<Access, ConfigError> {
+        let super_digest = self
+            .text("DigestAuthenticationProvider.superDigest")
+            .or_else(|| self.text("superDigest"))
+            .filter(|digest| !digest.is_empty());
+        Ok(Access {
+            super_digest,
+            is_unchecked: self.yes_or_no("skipACL")?,
+            enforced_schemes: self.enforced_schemes()?,
+            is_reconfig_enabled: self.boolean("reconfigEnabled", false)?,
+        })
+    }
+
+    /// ZooKeeper reads this key as `yes` or `no`.
+    fn yes_or_no(&self, key: &str) -> Result<bool, ConfigError> {
+        match self.text(key).as_deref().map(str::trim) {
+            None | Some("" | "no" | "false") => Ok(false),
+            Some("yes" | "true") => Ok(true),
+            Some(_) => Err(self.wrong(key, "expected yes or no")),
+        }
+    }
+
+    fn enforced_schemes(&self) -> Result<Vec<String>, ConfigError> {
+        if self.boolean("sessionRequireClientSASLAuth", false)? {
+            let accepted =
+                "expected false: there is no SASL here, and no client could prove itself";
+            return Err(self.wrong("sessionRequireClientSASLAuth", accepted));
+        }
+        if !self.boolean("enforce.auth.enabled", false)? {
+            return Ok(Vec::new());
+        }
+        let list = self.text("enforce.auth.schemes").unwrap_or_default();
+        let schemes: Vec<String> = list.split(',').map(|scheme| scheme.trim().to_owned()).collect();
+        let is_known = |scheme: &String| SCHEMES.contains(&scheme.as_str());
+        if schemes.iter().all(is_known) {
+            return Ok(schemes);
+        }
+        let key = if self.found.contains_key("enforce.auth.schemes") {
+            "enforce.auth.schemes"
+        } else {
+            "enforce.auth.enabled"
+        };
+        Err(self.wrong(key, "expected enforce.auth.schemes to name some of digest and ip"))
     }
 
     fn local_sessions(&self) -> Result<LocalSessions, ConfigError> {

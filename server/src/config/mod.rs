@@ -10,7 +10,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 
 use thiserror::Error;
 
-use crate::shared::LocalSessions;
+use crate::{acl::Access, shared::LocalSessions};
 
 pub use self::{
     file::load,
@@ -60,6 +60,8 @@ pub struct Config {
     pub frame_len_bytes_max: usize,
     /// Four-letter words that are answered; `None` for all (`4lw.commands.whitelist`).
     pub words: Option<Vec<String>>,
+    /// Who may do what, besides the lists of the znodes.
+    pub access: Access,
     /// Whether new sessions are known to their member only (`localSessionsEnabled`,
     /// `localSessionsUpgradingEnabled`).
     pub local_sessions: LocalSessions,

@@ -11,6 +11,7 @@ use conclave_snapshots::log::LogOptions;
 
 use super::{Config, Role, Server};
 use crate::{
+    acl::Access,
     admin::Whitelist,
     boot::{ENGINE_TICK_MS, Plan},
     driver::Settings,
@@ -66,6 +67,7 @@ impl Config {
             window_entries: 10_000,
             frame_len_bytes_max: conclave_protocol::frame::FRAME_LEN_BYTES_MAX_DEFAULT,
             words: None,
+            access: Access::default(),
             local_sessions: LocalSessions::Off,
             has_read_only_mode: false,
             listens_on_all: false,
@@ -107,13 +109,22 @@ impl Config {
             line("peerType", if is_voter { "0" } else { "1" }.to_owned());
             // The blank is ZooKeeper's own.
             out.push_str("membership: \n");
-            for (id, server) in &self.servers {
-                writeln!(out, "server.{id}={}", self.describe_server(*id, server))
-                    .expect("writing to a string cannot fail");
-            }
-            out.push_str("version=0\n");
+            out.push_str(&self.describe_members());
+            out.push('\n');
         }
         out
+    }
+
+    /// Returns the members as `/zookeeper/config` tells them; nothing of a member without others.
+    fn describe_members(&self) -> String {
+        if self.servers.is_empty() {
+            return String::new();
+        }
+        let lines = self.servers.iter().map(|(id, server)| {
+            let described = self.describe_server(*id, server);
+            format!("server.{id}={described}\n")
+        });
+        lines.chain(["version=0".to_owned()]).collect()
     }
 
     /// Returns the answer to `conf`; ZooKeeper's ends without a line feed when there is an ensemble.
@@ -220,6 +231,8 @@ impl Config {
                 session_timeout_ms_min: self.session_timeout_ms_min,
                 session_timeout_ms_max: self.session_timeout_ms_max,
                 frame_len_bytes_max: self.frame_len_bytes_max,
+                access: self.access.clone(),
+                members: self.describe_members().into(),
                 local_sessions: self.local_sessions,
                 read_only_after_ms: self.has_read_only_mode.then_some(u64::from(self.tick_time_ms)),
             },

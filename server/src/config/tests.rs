@@ -156,6 +156,29 @@ fn keys_are_in_use_or_without_effect_or_unknown() {
 }
 
 #[test]
+fn access_is_read_as_zookeeper_writes_it() {
+    let of = |lines: &str| config(&format!("dataDir=/d\nclientPort=1\n{lines}"));
+    let access = |lines: &str| of(lines).unwrap().0.access;
+    assert_eq!(access(""), Access::default());
+    let digest = "super:g9oN2HttPfn8MMWJZ2r45Np/LIA=";
+    let line = format!("zookeeper.DigestAuthenticationProvider.superDigest={digest}");
+    assert_eq!(access(&line).super_digest.as_deref(), Some(digest));
+    assert!(access("skipACL=yes").is_unchecked && !access("skipACL=no").is_unchecked);
+    assert!(access("reconfigEnabled=true").is_reconfig_enabled);
+    let enforced = "enforce.auth.enabled=true\nenforce.auth.schemes=digest, ip";
+    assert_eq!(access(enforced).enforced_schemes, ["digest", "ip"]);
+    assert!(access("enforce.auth.schemes=digest").enforced_schemes.is_empty(), "not enabled");
+    for wrong in [
+        "skipACL=perhaps",
+        "enforce.auth.enabled=true",
+        "enforce.auth.enabled=true\nenforce.auth.schemes=sasl",
+        "sessionRequireClientSASLAuth=true",
+    ] {
+        assert!(matches!(of(wrong), Err(ConfigError::Value { .. })), "{wrong}");
+    }
+}
+
+#[test]
 fn local_sessions_and_reads_without_a_leader_are_off_unless_asked_for() {
     let of = |lines: &str| {
         let (config, _) = config(&format!("dataDir=/d\nclientPort=1\n{lines}")).unwrap();
@@ -171,11 +194,10 @@ fn local_sessions_and_reads_without_a_leader_are_off_unless_asked_for() {
 
 #[test]
 fn every_key_that_zookeepers_users_set_is_known() {
-    let keys = "group.1 weight.1 standaloneEnabled reconfigEnabled leaderServes \
+    let keys = "group.1 weight.1 standaloneEnabled leaderServes \
         txnLogSizeLimitInKb globalOutstandingLimit admin.enableServer admin.serverPort \
-        metricsProvider.className metricsProvider.httpPort authProvider.1 superDigest \
-        DigestAuthenticationProvider.superDigest digestAlg skipACL enforce.auth.enabled \
-        sessionRequireClientSASLAuth quorum.auth.enableSasl jaasLoginRenew sslQuorum \
+        metricsProvider.className metricsProvider.httpPort authProvider.1 digestAlg \
+        quorum.auth.enableSasl jaasLoginRenew sslQuorum \
         ssl.quorum.keyStore.location client.portUnification client.certReload \
         sslQuorumReloadCertFiles electionPortBindRetry cnxTimeout quorumCnxnTimeoutMs \
         connectToLearnerMasterLimit observerMasterPort syncEnabled extendedTypesEnabled enforceQuota audit.enable \

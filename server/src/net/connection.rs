@@ -9,7 +9,6 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use conclave_protocol::{
-    acl::Identity,
     frame::{self, Word},
     ids::{Password, SessionId},
 };
@@ -50,11 +49,11 @@ pub async fn serve(
         return;
     }
     let shared = &handle.shared;
-    let ip = Identity { scheme: "ip".into(), id: address.ip().to_canonical().to_string().into() };
+    let identities = shared.terms.access.identities_of(address.ip());
     let connection = Arc::new(Connection::new(
         shared.draw_connection(),
         address,
-        Arc::from([ip]),
+        identities.into(),
         shared.meters(),
         handle.clock.wall_ms(),
     ));

@@ -5,6 +5,7 @@ use std::sync::{Arc, atomic::Ordering};
 
 use bytes::Bytes;
 use conclave_protocol::{
+    acl::Identity,
     code::ErrorCode,
     ids::Xid,
     jute::Reader,
@@ -12,14 +13,14 @@ use conclave_protocol::{
     opcode::OpCode,
     peer::forward::{Action, Forwarded},
     request::{Create, Request, RequestHeader},
+    response::Response,
 };
 
 use super::{
     forward::{Shape, Submission, Submitted, Waiter},
-    read,
+    kind, read,
 };
 use crate::{
-    acl::digest,
     lane::{Connection, Lane, Pending, Position, Then},
     session::Local,
     shared::{LocalSessions, Service, Shared},
@@ -44,48 +45,6 @@ pub enum AdmitError {
     /// A frame is too short for a header, or an auth request is malformed.
     #[error("malformed frame")]
     Malformed,
-}
-
-/// Returns whether a member without a leader can answer. The end of a session is judged apart.
-fn is_read(request: &Request) -> bool {
-    !matches!(
-        request,
-        Request::Create(_)
-            | Request::Create2(_)
-            | Request::Delete { .. }
-            | Request::SetData { .. }
-            | Request::SetAcl { .. }
-            | Request::Check { .. }
-            | Request::Multi(_)
-            | Request::Sync { .. }
-    )
-}
-
-/// Returns whether a request makes znodes that end with its session.
-fn creates_ephemeral(request: &Request) -> bool {
-    let is_ephemeral = |create: &Create| matches!(create.flags, 1 | 3);
-    match request {
-        Request::Create(create) | Request::Create2(create) => is_ephemeral(create),
-        Request::Multi(ops) => ops.iter().any(|op| match op {
-            Op::Create(create) | Op::Create2(create) => is_ephemeral(create),
-            _ => false,
-        }),
-        _ => false,
-    }
-}
-
-/// Returns whether a request makes the tree larger, or may.
-fn adds_data(request: &Request) -> bool {
-    match request {
-        Request::Create(_)
-        | Request::Create2(_)
-        | Request::SetData { .. }
-        | Request::SetAcl { .. } => true,
-        Request::Multi(ops) => {
-            ops.iter().any(|op| !matches!(op.opcode(), OpCode::Delete | OpCode::Check))
-        }
-        _ => false,
-    }
 }
 
 /// Admits frames that came behind the connect request, oldest first.
@@ -125,12 +84,19 @@ impl Stage<'_> {
             RequestHeader::decode(&mut reader).map_err(|_| AdmitError::Malformed)?;
         self.connection.asked(OpCode::from_wire(opcode));
         let body = reader.into_rest();
-        let opcode = match OpCode::from_wire(opcode) {
+        let opcode = OpCode::from_wire(opcode);
+        let proves = matches!(opcode, Some(OpCode::Auth | OpCode::Sasl));
+        if !proves && !self.shared.terms.access.admits(&self.lane.identities) {
+            let error = ErrorCode::SessionClosedRequireSaslAuth.to_wire();
+            self.answer(xid, error, Position::Zero, Then::Close);
+            return Ok(());
+        }
+        let opcode = match opcode {
             Some(OpCode::CreateSession) => {
                 self.refuse(xid, ErrorCode::MarshallingError);
                 return Ok(());
             }
-            Some(opcode) if is_client_opcode(opcode) => opcode,
+            Some(opcode) if kind::is_client_opcode(opcode) => opcode,
             _ => {
                 let error = ErrorCode::Unimplemented.to_wire();
                 self.answer(xid, error, Position::None, Then::Close);
@@ -138,6 +104,7 @@ impl Stage<'_> {
             }
         };
         match Request::decode(opcode, body.clone()) {
+            Ok(Request::Sasl { token: None }) => return Err(AdmitError::Malformed),
             Ok(request) => self.request(xid, opcode, body, request),
             Err(_) if opcode == OpCode::Auth => return Err(AdmitError::Malformed),
             Err(_) => self.refuse(xid, ErrorCode::MarshallingError),
@@ -146,10 +113,10 @@ impl Stage<'_> {
     }
 
     fn request(&mut self, xid: Xid, opcode: OpCode, body: Bytes, request: Request) {
-        if self.shared.service() == Service::ReadOnly && !is_read(&request) {
+        if self.shared.service() == Service::ReadOnly && !kind::is_read(&request) {
             return self.refuse(xid, ErrorCode::NotReadOnly);
         }
-        if self.shared.refuses_growth.load(Ordering::Relaxed) && adds_data(&request) {
+        if self.shared.refuses_growth.load(Ordering::Relaxed) && kind::adds_data(&request) {
             // ZooKeeper has no code for this; this one is known to every client.
             return self.refuse(xid, ErrorCode::SystemError);
         }
@@ -170,6 +137,8 @@ impl Stage<'_> {
                 return self.submit(seq, xid, Shape::Sync, Submitted::Sync);
             }
             Request::CloseSession => return self.close(xid),
+            Request::Sasl { .. } => return self.sasl(xid),
+            Request::Reconfig { .. } => return self.refuse(xid, self.reconfig_error()),
             Request::Create(_)
             | Request::Create2(_)
             | Request::Delete { .. }
@@ -179,7 +148,7 @@ impl Stage<'_> {
             Request::Multi(ref ops) => Shape::Multi(ops.iter().map(Op::opcode).collect()),
             read => return self.read(xid, read),
         };
-        let needs_upgrade = self.connection.is_local() && creates_ephemeral(&request);
+        let needs_upgrade = self.connection.is_local() && kind::creates_ephemeral(&request);
         if needs_upgrade && !self.upgrade() {
             return self.refuse(xid, ErrorCode::EphemeralOnLocalSession);
         }
@@ -253,7 +222,11 @@ impl Stage<'_> {
     }
 
     fn answer(&mut self, xid: Xid, error: i32, position: Position, then: Then) {
-        self.lane.pending.push_back(Pending::Answered { xid, error, position, then });
+        self.put(Pending::Answered { xid, error, position, body: Response::Empty, then });
+    }
+
+    fn put(&mut self, answered: Pending) {
+        self.lane.pending.push_back(answered);
         if self.lane.pending.len() == 1 {
             super::reply::drain_lane(self.lane, self.connection, self.state, &self.shared.watches);
         }
@@ -263,14 +236,7 @@ impl Stage<'_> {
     fn auth(&mut self, xid: Xid, scheme: Option<&str>, data: Option<&[u8]>) {
         let is_known = match (scheme, data) {
             (Some("digest"), Some(data)) => {
-                let identity = digest::identity(data);
-                if !self.lane.identities.contains(&identity)
-                    && self.lane.identities.len() < IDENTITIES_MAX
-                {
-                    let all = self.lane.identities.iter().cloned().chain([identity]);
-                    self.lane.identities = all.collect();
-                    *self.connection.identities.lock() = self.lane.identities.clone();
-                }
+                self.prove(self.shared.terms.access.prove(data));
                 true
             }
             (Some("ip"), _) => true,
@@ -283,36 +249,36 @@ impl Stage<'_> {
             self.answer(xid, error, Position::Zero, Then::Close);
         }
     }
-}
 
-/// Returns whether clients may send it and this member can do it.
-fn is_client_opcode(opcode: OpCode) -> bool {
-    use OpCode::*;
-    matches!(
-        opcode,
-        Create
-            | Delete
-            | Exists
-            | GetData
-            | SetData
-            | GetAcl
-            | SetAcl
-            | GetChildren
-            | Sync
-            | Ping
-            | GetChildren2
-            | Check
-            | Multi
-            | Create2
-            | Auth
-            | SetWatches
-            | GetEphemerals
-            | GetAllChildrenNumber
-            | SetWatches2
-            | AddWatch
-            | CheckWatches
-            | RemoveWatches
-            | WhoAmI
-            | CloseSession
-    )
+    fn prove(&mut self, proved: Vec<Identity>) {
+        let mut all = self.lane.identities.to_vec();
+        for identity in proved {
+            if !all.contains(&identity) && all.len() < IDENTITIES_MAX {
+                all.push(identity);
+            }
+        }
+        self.lane.identities = all.into();
+        *self.connection.identities.lock() = self.lane.identities.clone();
+    }
+
+    /// SASL is not set up: ZooKeeper answers with no token then, and clients go on without.
+    fn sasl(&mut self, xid: Xid) {
+        let body = Response::Sasl(None);
+        self.put(Pending::Answered {
+            xid,
+            error: 0,
+            position: Position::Zero,
+            body,
+            then: Then::Continue,
+        });
+    }
+
+    /// The members cannot be changed while they run.
+    const fn reconfig_error(&self) -> ErrorCode {
+        if self.shared.is_alone && self.shared.terms.access.is_reconfig_enabled {
+            ErrorCode::Unimplemented
+        } else {
+            ErrorCode::ReconfigDisabled
+        }
+    }
 }

@@ -16,6 +16,7 @@ pub mod admit;
 pub mod apply;
 pub mod connect;
 pub mod forward;
+mod kind;
 pub mod notify;
 pub mod outstanding;
 pub mod prepare;

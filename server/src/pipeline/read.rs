@@ -3,13 +3,16 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use conclave_protocol::{
     acl::{Acl, Identity, Perms},
     code::ErrorCode,
     event::{EventKind, KeeperState, WatchEvent},
     ids::Xid,
+    multi::{OpResult, ReadOp},
     request::Request,
     response::{ClientInfo, Response},
+    stat::Stat,
     text::Text,
     zxid::Zxid,
 };
@@ -21,6 +24,9 @@ use crate::{
     tree::Node,
     watch::{WatchKind, Watches},
 };
+
+/// Where the members are told.
+const CONFIG_PATH: &str = "/zookeeper/config";
 
 /// Answers one read.
 pub fn answer(
@@ -55,7 +61,8 @@ impl Stage<'_> {
             Request::GetData { path, watch } => {
                 let (path, node) = self.find(path, Perms::READ)?;
                 self.arm(path, *watch, WatchKind::Data);
-                Ok(Response::Data { data: node.data().map(copy), stat: node.stat() })
+                let (data, stat) = self.data(path, &node);
+                Ok(Response::Data { data, stat })
             }
             Request::GetChildren { path, watch } => {
                 let (path, node) = self.find(path, Perms::READ)?;
@@ -65,11 +72,11 @@ impl Stage<'_> {
             Request::GetChildren2 { path, watch } => {
                 let (path, node) = self.find(path, Perms::READ)?;
                 self.arm(path, *watch, WatchKind::Child);
-                Ok(Response::Children2 { children: names(&node), stat: node.stat() })
+                Ok(Response::Children2 { children: names(&node), stat: self.data(path, &node).1 })
             }
             Request::GetAcl { path } => {
-                let (_, node) = self.find(path, Perms(Perms::READ.0 | Perms::ADMIN.0))?;
-                Ok(Response::Acl { acl: self.visible_acl(&node), stat: node.stat() })
+                let (path, node) = self.find(path, Perms(Perms::READ.0 | Perms::ADMIN.0))?;
+                Ok(Response::Acl { acl: self.visible_acl(&node), stat: self.data(path, &node).1 })
             }
             Request::SetWatches { relative_zxid, data, exist, child } => {
                 self.set_watches(*relative_zxid, data, exist, child);
@@ -94,6 +101,9 @@ impl Stage<'_> {
                 let count = self.state.tree.count_descendants(path).unwrap_or(0);
                 Ok(Response::AllChildrenNumber(i32::try_from(count).unwrap_or(i32::MAX)))
             }
+            Request::MultiRead(ops) => {
+                Ok(Response::Multi(ops.iter().map(|op| self.read_op(op)).collect()))
+            }
             Request::WhoAmI => Ok(Response::WhoAmI(self.who_am_i())),
             _ => Err(ErrorCode::Unimplemented),
         }
@@ -116,7 +126,34 @@ impl Stage<'_> {
         // Armed also when there is none: it waits for the creation.
         self.arm(path, watch, WatchKind::Data);
         let node = self.state.tree.node(path).ok_or(ErrorCode::NoNode)?;
-        Ok(Response::Stat(node.stat()))
+        Ok(Response::Stat(self.data(path, &node).1))
+    }
+
+    /// Answers one operation of a multiRead. Its watch flag is ignored, as in ZooKeeper.
+    fn read_op(&self, op: &ReadOp) -> OpResult {
+        let result = match op {
+            ReadOp::GetData { path, .. } => self.find(path, Perms::READ).map(|(path, node)| {
+                let (data, stat) = self.data(path, &node);
+                OpResult::Data { data, stat }
+            }),
+            ReadOp::GetChildren { path, .. } => {
+                self.find(path, Perms::READ).map(|(_, node)| OpResult::Children(names(&node)))
+            }
+        };
+        result.unwrap_or_else(|code| OpResult::Error(code.to_wire()))
+    }
+
+    /// Returns what a znode holds, and its stat. The members are told by `/zookeeper/config` without
+    /// having been written there: each member has them from its own configuration.
+    fn data(&self, path: &str, node: &Node<'_>) -> (Option<Bytes>, Stat) {
+        let stat = node.stat();
+        let members = &self.state.members;
+        if path == CONFIG_PATH && stat.mzxid == Zxid::ZERO && !members.is_empty() {
+            // ZooKeeper's own version for what it read from its file.
+            let stat = Stat { version: -1, data_length: members.len() as i32, ..stat };
+            return (Some(members.clone()), stat);
+        }
+        (node.data().map(Bytes::copy_from_slice), stat)
     }
 
     fn visible_acl(&self, node: &Node<'_>) -> Vec<Acl> {
@@ -206,6 +243,7 @@ impl Stage<'_> {
     fn who_am_i(&self) -> Vec<ClientInfo> {
         self.identities
             .iter()
+            .filter(|identity| acl::is_told(identity))
             .map(|Identity { scheme, id }| {
                 let user = id.as_str().and_then(|id| id.split(':').next()).map(Text::from);
                 let is_digest = scheme.as_str() == Some("digest");
@@ -240,8 +278,4 @@ fn watch_side(kind: i32) -> Result<crate::watch::Side, ErrorCode> {
 
 fn names(node: &Node<'_>) -> Vec<Text> {
     node.children().map(Text::from).collect()
-}
-
-fn copy(data: &[u8]) -> bytes::Bytes {
-    bytes::Bytes::copy_from_slice(data)
 }

@@ -49,13 +49,13 @@ pub fn drain_lane(lane: &mut Lane, connection: &Connection, state: &State, watch
             Pending::Read { xid, request, identities } => {
                 read::answer(connection, state, watches, xid, &request, &identities);
             }
-            Pending::Answered { xid, error, position, then } => {
+            Pending::Answered { xid, error, position, body, then } => {
                 let zxid = match position {
                     Position::Applied => state.last_applied,
                     Position::Zero => Zxid::ZERO,
                     Position::None => Zxid::NONE,
                 };
-                connection.reply(xid, zxid, error, &Response::Empty, then);
+                connection.reply(xid, zxid, error, &body, then);
             }
         }
     }

@@ -182,7 +182,7 @@ impl Replica {
         self.images.fetch = None;
         self.images.newest = zxid;
         self.since_snapshot = (0, 0);
-        *self.shared.state.write() = state;
+        self.shared.state.write().install(state);
         self.engine_step(Input::Installed { zxid }, effects);
     }
 

@@ -1,20 +1,14 @@
 //! Goal: sessions that only one member knows behave as its clients expect, and so does a member that has
 //! lost its leader. Method: raw frames against members in this process.
 
-use super::support::{Client, Member, connect_request, create, read};
+use super::support::{Client, Member, connect_request, create, errors, read};
 use bytes::Bytes;
-use conclave_protocol::{
-    connect::ConnectRequest, opcode::OpCode, request::Request, response::ReplyHeader, zxid::Zxid,
-};
+use conclave_protocol::{connect::ConnectRequest, opcode::OpCode, request::Request, zxid::Zxid};
 use conclave_server::shared::Service;
 
 const LOCAL: &str = "localSessionsEnabled=true\n4lw.commands.whitelist=*\n";
 const UPGRADED: &str =
     "localSessionsEnabled=true\nlocalSessionsUpgradingEnabled=true\n4lw.commands.whitelist=*\n";
-
-fn errors(answers: &[(ReplyHeader, Bytes)]) -> Vec<i32> {
-    answers.iter().map(|(header, _)| header.error).collect()
-}
 
 fn sessions(member: &Member) -> (String, String) {
     let mntr = member.word("mntr", b"");

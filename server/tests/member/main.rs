@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 #![expect(clippy::disallowed_methods, reason = "the configuration is a file, clients are sockets")]
 
+mod access;
 mod local_sessions;
 mod support;
 mod words;

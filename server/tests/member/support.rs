@@ -205,6 +205,11 @@ pub(crate) fn connect_request() -> ConnectRequest {
     }
 }
 
+/// Returns the errors of answers, in order.
+pub(crate) fn errors(answers: &[(ReplyHeader, Bytes)]) -> Vec<i32> {
+    answers.iter().map(|(header, _)| header.error).collect()
+}
+
 /// Creates a znode with open permissions.
 pub(crate) fn create(path: &str, flags: i32) -> (OpCode, Request) {
     let acl = Some(vec![Acl::open()]);
