@@ -16,6 +16,7 @@ use crate::{
     admin::{LeaderReport, ProposalSizes},
     lane::Connection,
     metric::MemberMetrics,
+    pipeline::prepare::Rules,
     session::Locals,
     state::State,
     traffic::Meters,
@@ -75,6 +76,8 @@ pub struct Terms {
     pub frame_len_bytes_max: usize,
     /// Who may do what, besides the lists of the znodes.
     pub access: Access,
+    /// What requests may ask for.
+    pub rules: Rules,
     /// What `/zookeeper/config` tells until somebody writes to it.
     pub members: Bytes,
     /// Whether new sessions are this member's alone.

@@ -18,6 +18,8 @@ use super::{
 };
 use crate::{
     acl::{Access, SCHEMES},
+    pipeline::prepare::Rules,
+    replica::ReapSettings,
     shared::LocalSessions,
 };
 
@@ -26,6 +28,9 @@ const CONFIG_LEN_BYTES_MAX: u64 = 1 << 20;
 
 /// Characters of a key or a value that a message shows at most.
 const SHOWN_CHARS_MAX: usize = 120;
+
+/// Longest time that a key can be set to, in milliseconds: a century.
+const MS_MAX: u64 = 100 * 365 * 86_400_000;
 
 /// Notes kept at most: a file of nonsense has one for each line.
 const NOTES_MAX: usize = 1000;
@@ -215,6 +220,23 @@ impl Settings {
                 128 << 20,
             )?,
             words: self.words(),
+            // On unless it is turned off: who asks for a TTL wants one.
+            rules: Rules { has_ttl: self.boolean("extendedTypesEnabled", true)? },
+            reap: ReapSettings {
+                interval_ms: self.number("znode.container.checkIntervalMs", 60_000, 1, MS_MAX)?,
+                per_minute_max: self.number(
+                    "znode.container.maxPerMinute",
+                    10_000,
+                    1,
+                    60_000_000,
+                )?,
+                never_used_ms: self.number(
+                    "znode.container.maxNeverUsedIntervalMs",
+                    0,
+                    0,
+                    MS_MAX,
+                )?,
+            },
             access: self.access()?,
             local_sessions: self.local_sessions()?,
             has_read_only_mode: self.boolean("readonlymode.enabled", false)?,

@@ -10,7 +10,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 
 use thiserror::Error;
 
-use crate::{acl::Access, shared::LocalSessions};
+use crate::{acl::Access, pipeline::prepare::Rules, replica::ReapSettings, shared::LocalSessions};
 
 pub use self::{
     file::load,
@@ -60,6 +60,10 @@ pub struct Config {
     pub frame_len_bytes_max: usize,
     /// Four-letter words that are answered; `None` for all (`4lw.commands.whitelist`).
     pub words: Option<Vec<String>>,
+    /// What requests may ask for (`extendedTypesEnabled`).
+    pub rules: Rules,
+    /// When containers and TTL znodes go (`znode.container.*`).
+    pub reap: ReapSettings,
     /// Who may do what, besides the lists of the znodes.
     pub access: Access,
     /// Whether new sessions are known to their member only (`localSessionsEnabled`,

@@ -16,7 +16,8 @@ use crate::{
     boot::{ENGINE_TICK_MS, Plan},
     driver::Settings,
     net::{Facts, listener::ConnectionLimits, peers::Peer},
-    replica,
+    pipeline::prepare::Rules,
+    replica::{self, ReapSettings},
     shared::{LocalSessions, Terms},
 };
 
@@ -67,6 +68,8 @@ impl Config {
             window_entries: 10_000,
             frame_len_bytes_max: conclave_protocol::frame::FRAME_LEN_BYTES_MAX_DEFAULT,
             words: None,
+            rules: Rules { has_ttl: true },
+            reap: ReapSettings { interval_ms: 60_000, per_minute_max: 10_000, never_used_ms: 0 },
             access: Access::default(),
             local_sessions: LocalSessions::Off,
             has_read_only_mode: false,
@@ -226,12 +229,14 @@ impl Config {
                 snapshot_txns: snapshot_txns.max(1),
                 snapshot_bytes: self.snapshot_kib.saturating_mul(1024),
                 fetch_timeout_ms: FETCH_TIMEOUT_MS,
+                reap: self.reap,
             },
             terms: Terms {
                 session_timeout_ms_min: self.session_timeout_ms_min,
                 session_timeout_ms_max: self.session_timeout_ms_max,
                 frame_len_bytes_max: self.frame_len_bytes_max,
                 access: self.access.clone(),
+                rules: self.rules,
                 members: self.describe_members().into(),
                 local_sessions: self.local_sessions,
                 read_only_after_ms: self.has_read_only_mode.then_some(u64::from(self.tick_time_ms)),

@@ -200,11 +200,10 @@ fn every_key_that_zookeepers_users_set_is_known() {
         quorum.auth.enableSasl jaasLoginRenew sslQuorum \
         ssl.quorum.keyStore.location client.portUnification client.certReload \
         sslQuorumReloadCertFiles electionPortBindRetry cnxTimeout quorumCnxnTimeoutMs \
-        connectToLearnerMasterLimit observerMasterPort syncEnabled extendedTypesEnabled enforceQuota audit.enable \
+        connectToLearnerMasterLimit observerMasterPort syncEnabled enforceQuota audit.enable \
         snapshot.compression.method digest.enabled forceSync flushDelay maxBatchSize \
         requestThrottleLimit connectionMaxTokens tcpKeepAlive clientTcpKeepAlive \
-        serverCnxnFactory multiAddress.enabled oraclePath \
-        znode.container.checkIntervalMs secureClientPort";
+        serverCnxnFactory multiAddress.enabled oraclePath secureClientPort";
     for key in keys.split_whitespace() {
         for key in [key.to_owned(), format!("zookeeper.{key}")] {
             let (_, notes) = config(&format!("dataDir=/d\nclientPort=1\n{key}=1\n")).unwrap();

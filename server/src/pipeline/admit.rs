@@ -96,6 +96,11 @@ impl Stage<'_> {
                 self.refuse(xid, ErrorCode::MarshallingError);
                 return Ok(());
             }
+            Some(OpCode::DeleteContainer) => {
+                // The leader's own; ZooKeeper reads a client's path as none.
+                self.refuse(xid, ErrorCode::BadArguments);
+                return Ok(());
+            }
             Some(opcode) if kind::is_client_opcode(opcode) => opcode,
             _ => {
                 let error = ErrorCode::Unimplemented.to_wire();
@@ -123,6 +128,8 @@ impl Stage<'_> {
         let shape = match request {
             Request::Create(Create { ref path, .. })
             | Request::Create2(Create { ref path, .. })
+            | Request::CreateContainer(Create { ref path, .. })
+            | Request::CreateTtl { create: Create { ref path, .. }, .. }
             | Request::Delete { ref path, .. }
                 if path.is_null() =>
             {
@@ -141,6 +148,8 @@ impl Stage<'_> {
             Request::Reconfig { .. } => return self.refuse(xid, self.reconfig_error()),
             Request::Create(_)
             | Request::Create2(_)
+            | Request::CreateContainer(_)
+            | Request::CreateTtl { .. }
             | Request::Delete { .. }
             | Request::SetData { .. }
             | Request::SetAcl { .. }

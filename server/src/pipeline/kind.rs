@@ -25,6 +25,8 @@ pub(super) fn is_client_opcode(opcode: OpCode) -> bool {
             | Check
             | Multi
             | Create2
+            | CreateContainer
+            | CreateTtl
             | Auth
             | SetWatches
             | GetEphemerals
@@ -47,6 +49,8 @@ pub(super) fn is_read(request: &Request) -> bool {
         request,
         Request::Create(_)
             | Request::Create2(_)
+            | Request::CreateContainer(_)
+            | Request::CreateTtl { .. }
             | Request::Delete { .. }
             | Request::SetData { .. }
             | Request::SetAcl { .. }
@@ -60,7 +64,9 @@ pub(super) fn is_read(request: &Request) -> bool {
 pub(super) fn creates_ephemeral(request: &Request) -> bool {
     let is_ephemeral = |create: &Create| matches!(create.flags, 1 | 3);
     match request {
-        Request::Create(create) | Request::Create2(create) => is_ephemeral(create),
+        Request::Create(create) | Request::Create2(create) | Request::CreateContainer(create) => {
+            is_ephemeral(create)
+        }
         Request::Multi(ops) => ops.iter().any(|op| match op {
             Op::Create(create) | Op::Create2(create) => is_ephemeral(create),
             _ => false,
@@ -74,6 +80,8 @@ pub(super) fn adds_data(request: &Request) -> bool {
     match request {
         Request::Create(_)
         | Request::Create2(_)
+        | Request::CreateContainer(_)
+        | Request::CreateTtl { .. }
         | Request::SetData { .. }
         | Request::SetAcl { .. } => true,
         Request::Multi(ops) => {

@@ -86,6 +86,11 @@ impl Outstanding {
         })
     }
 
+    /// Returns whether a txn in flight changes a znode or its children.
+    pub fn touches(&self, path: &str) -> bool {
+        self.znodes.contains_key(path)
+    }
+
     /// Sets what a znode will be after the txn being prepared.
     pub fn set_znode(&mut self, path: &str, future: Option<Future>) {
         let record = self.znodes.get_mut(path);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use conclave_protocol::{
     acl::{Acl, Identity, Perms},
     code::ErrorCode,
-    ids::{Password, ServerId, SessionId},
+    ids::{Password, ServerId, SessionId, Xid},
     multi::Op,
     opcode::OpCode,
     path,
@@ -17,7 +17,7 @@ use conclave_protocol::{
 };
 
 use super::outstanding::{Future, Outstanding};
-use crate::{acl, session::Session, state::State};
+use crate::{acl, session::Session, state::State, tree::Reapable};
 
 /// Bytes of a name's sequence number: ten digits, zero-padded.
 const SEQUENCE_DIGITS: usize = 10;
@@ -25,16 +25,28 @@ const SEQUENCE_DIGITS: usize = 10;
 /// Znodes that are part of the service and cannot be deleted.
 const RESERVED: [&str; 4] = ["/", "/zookeeper", "/zookeeper/quota", "/zookeeper/config"];
 
+/// What the configuration says of requests.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Rules {
+    /// Whether there are TTL znodes (`extendedTypesEnabled`).
+    pub has_ttl: bool,
+}
+
+/// Longest that a TTL znode can stay unchanged, in milliseconds: what ZooKeeper has bits for.
+const TTL_MS_MAX: i64 = (1 << 40) - 1;
+
 /// Resolves `request`, admitted by member `from`, against `state` and what is outstanding.
 pub fn prepare(
     outstanding: &mut Outstanding,
     state: &State,
     from: ServerId,
     request: Forwarded,
+    rules: Rules,
     time_ms: i64,
 ) -> Txn {
     let Forwarded { seq, session, xid, identities, action } = request;
-    let mut stage = Stage { outstanding, state, session, is_local: false, identities: &identities };
+    let identities = &identities[..];
+    let mut stage = Stage { outstanding, state, session, is_local: false, identities, rules };
     let change = match action {
         Action::Open { timeout_ms, password } => stage.open(from, timeout_ms, password),
         Action::Attach { timeout_ms, password } => stage.attach(from, timeout_ms, password),
@@ -60,13 +72,42 @@ pub fn prepare_expiry(
     session: SessionId,
     time_ms: i64,
 ) -> Txn {
-    let mut stage = Stage { outstanding, state, session, is_local: false, identities: &[] };
-    let change = match stage.outstanding.session(state, session) {
-        Some(_) => stage.close_open(),
+    let change = match outstanding.session(state, session) {
+        Some(_) => close_open(outstanding, state, session),
         None => Change::Error(ErrorCode::SessionExpired),
     };
     outstanding.prepared();
-    Txn { origin: Origin { server: me, seq: 0 }, session, xid: Default::default(), time_ms, change }
+    unasked(me, session, time_ms, change)
+}
+
+/// Resolves the end of a container or TTL znode, if it `is_over` and nothing in flight touches it: who
+/// changes it now or gives it a child keeps it until the next search.
+pub fn prepare_reap(
+    outstanding: &mut Outstanding,
+    state: &State,
+    me: ServerId,
+    path: &str,
+    time_ms: i64,
+    is_over: impl Fn(&Reapable<'_>) -> bool,
+) -> Option<Txn> {
+    state.tree.find_reapable(path).filter(|znode| is_over(znode) && !outstanding.touches(path))?;
+    outstanding.remove_znode(state, path);
+    outstanding.prepared();
+    let change = Change::Delete { path: path.to_owned() };
+    Some(unasked(me, SessionId::NONE, time_ms, change))
+}
+
+/// Returns a txn of the leader's own, for which no client waits.
+fn unasked(me: ServerId, session: SessionId, time_ms: i64, change: Change) -> Txn {
+    Txn { origin: Origin { server: me, seq: 0 }, session, xid: Xid(0), time_ms, change }
+}
+
+fn close_open(outstanding: &mut Outstanding, state: &State, session: SessionId) -> Change {
+    for path in outstanding.ephemerals(state, session) {
+        outstanding.remove_znode(state, &path);
+    }
+    outstanding.set_session(session, None);
+    Change::CloseSession
 }
 
 struct Stage<'a> {
@@ -76,6 +117,7 @@ struct Stage<'a> {
     /// The session is known to the sending member only, which has to vouch for it.
     is_local: bool,
     identities: &'a [Identity],
+    rules: Rules,
 }
 
 impl Stage<'_> {
@@ -102,17 +144,9 @@ impl Stage<'_> {
 
     fn close(&mut self, from: ServerId) -> Change {
         match self.check_session(from) {
-            Ok(()) => self.close_open(),
+            Ok(()) => close_open(self.outstanding, self.state, self.session),
             Err(code) => Change::Error(code),
         }
-    }
-
-    fn close_open(&mut self) -> Change {
-        for path in self.outstanding.ephemerals(self.state, self.session) {
-            self.outstanding.remove_znode(self.state, &path);
-        }
-        self.outstanding.set_session(self.session, None);
-        Change::CloseSession
     }
 
     fn check_session(&self, from: ServerId) -> Result<(), ErrorCode> {
@@ -130,7 +164,11 @@ impl Stage<'_> {
             return Change::Error(ErrorCode::MarshallingError);
         };
         let result = match request {
-            Request::Create(create) | Request::Create2(create) => self.create(&create),
+            Request::Create(create) | Request::Create2(create) => {
+                self.create(&create, Wanted::Plain)
+            }
+            Request::CreateContainer(create) => self.create(&create, Wanted::Container),
+            Request::CreateTtl { create, ttl_ms } => self.create(&create, Wanted::Ttl(ttl_ms)),
             Request::Delete { path, version } => self.delete(&path, version),
             Request::SetData { path, data, version } => self.set_data(&path, data, version),
             Request::SetAcl { path, acl, version } => self.set_acl(&path, acl.as_deref(), version),
@@ -148,11 +186,12 @@ impl Stage<'_> {
         let mut changes = Vec::with_capacity(ops.len());
         for (index, op) in ops.into_iter().enumerate() {
             let result = match op {
-                Op::Create(create) | Op::Create2(create) => self.create(&create),
+                Op::Create(create) | Op::Create2(create) => self.create(&create, Wanted::Plain),
+                Op::CreateContainer(create) => self.create(&create, Wanted::Container),
+                Op::CreateTtl { create, ttl_ms } => self.create(&create, Wanted::Ttl(ttl_ms)),
                 Op::Delete { path, version } => self.delete(&path, version),
                 Op::SetData { path, data, version } => self.set_data(&path, data, version),
                 Op::Check { path, version } => self.check(&path, version),
-                Op::CreateContainer(_) | Op::CreateTtl { .. } => Err(ErrorCode::Unimplemented),
             };
             match result {
                 Ok(change) => changes.push(change),
@@ -165,11 +204,8 @@ impl Stage<'_> {
         Change::Multi(changes)
     }
 
-    fn create(&mut self, create: &Create) -> Result<Change, ErrorCode> {
-        let mode = Mode::from_flags(create.flags)?;
-        if mode.is_ephemeral && self.is_local {
-            return Err(ErrorCode::EphemeralOnLocalSession);
-        }
+    fn create(&mut self, create: &Create, wanted: Wanted) -> Result<Change, ErrorCode> {
+        let mode = self.mode(create.flags, wanted)?;
         let path = lossy(&create.path);
         let parent_path = parent_of(&path)?;
         let acl = acl::resolve(create.acl.as_deref(), self.identities)?;
@@ -187,9 +223,6 @@ impl Stage<'_> {
         if matches!(parent.owner, Owner::Ephemeral(_)) {
             return Err(ErrorCode::NoChildrenForEphemerals);
         }
-        let owner =
-            if mode.is_ephemeral { Owner::Ephemeral(self.session) } else { Owner::Persistent };
-
         // Saturates: after the last number every further sequential create meets its name taken.
         parent.created = parent.created.saturating_add(1);
         parent.child_count += 1;
@@ -201,12 +234,30 @@ impl Stage<'_> {
             aversion: 0,
             created: 0,
             child_count: 0,
-            owner,
+            owner: mode.owner,
             acl: Arc::from(&acl[..]),
         };
         self.outstanding.set_znode(&path, Some(future));
         let data = create.data.clone();
+        let owner = mode.owner;
         Ok(Change::Create(CreateChange { path, data, acl, owner, parent_created }))
+    }
+
+    /// Returns what an operation with these flags makes.
+    fn mode(&self, flags: i32, wanted: Wanted) -> Result<Mode, ErrorCode> {
+        let owner = match (flags, wanted) {
+            (5 | 6, _) if !self.rules.has_ttl => return Err(ErrorCode::Unimplemented),
+            (5 | 6, Wanted::Ttl(ttl_ms @ 1..=TTL_MS_MAX)) => Owner::Ttl(ttl_ms as u64),
+            (0 | 2, Wanted::Plain) => Owner::Persistent,
+            (1 | 3, Wanted::Plain) if self.is_local => {
+                return Err(ErrorCode::EphemeralOnLocalSession);
+            }
+            (1 | 3, Wanted::Plain) => Owner::Ephemeral(self.session),
+            // Of createContainer's flags only the sequence counts.
+            (4, Wanted::Plain) | (0..=4, Wanted::Container) => Owner::Container,
+            _ => return Err(ErrorCode::BadArguments),
+        };
+        Ok(Mode { owner, is_sequential: matches!(flags, 2 | 3 | 6) })
     }
 
     fn delete(&mut self, path: &Text, version: i32) -> Result<Change, ErrorCode> {
@@ -280,24 +331,21 @@ impl Stage<'_> {
     }
 }
 
-/// What the flags of a create ask for.
-struct Mode {
-    is_ephemeral: bool,
-    is_sequential: bool,
+/// Which operation a create is.
+#[derive(Clone, Copy)]
+enum Wanted {
+    /// create or create2.
+    Plain,
+    /// createContainer.
+    Container,
+    /// createTTL, with so many milliseconds.
+    Ttl(i64),
 }
 
-impl Mode {
-    fn from_flags(flags: i32) -> Result<Self, ErrorCode> {
-        let (is_ephemeral, is_sequential) = match flags {
-            0 => (false, false),
-            1 => (true, false),
-            2 => (false, true),
-            3 => (true, true),
-            4 => return Err(ErrorCode::Unimplemented),
-            _ => return Err(ErrorCode::BadArguments),
-        };
-        Ok(Self { is_ephemeral, is_sequential })
-    }
+/// What a create asks for.
+struct Mode {
+    owner: Owner,
+    is_sequential: bool,
 }
 
 fn check_version(expected: i32, version: i32) -> Result<(), ErrorCode> {

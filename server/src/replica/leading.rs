@@ -8,7 +8,7 @@ use conclave_protocol::{
     txn::Txn,
 };
 
-use super::{Confirmations, Replica};
+use super::{Confirmations, ReapSettings, Replica, Time, reap::Reaper};
 use crate::{
     admin::LeaderReport,
     pipeline::{outstanding::Outstanding, prepare},
@@ -30,12 +30,14 @@ pub(super) struct Leading {
     confirmations: Confirmations,
     next_token: u64,
     since_ms: u64,
+    pub(super) reaper: Reaper,
 }
 
 impl Leading {
     /// Begins a reign: every session has its full timeout again, as nobody can know what the old
     /// leader heard last.
-    pub(super) fn new(state: &State, now_ms: u64) -> Self {
+    pub(super) fn new(state: &State, reap: ReapSettings, time: Time) -> Self {
+        let now_ms = time.session_ms();
         let mut tracker = Tracker::default();
         for (id, session) in state.sessions.iter() {
             tracker.track(id, session.timeout_ms, now_ms);
@@ -47,6 +49,7 @@ impl Leading {
             confirmations: Confirmations::new(),
             next_token: 1,
             since_ms: now_ms,
+            reaper: Reaper::new(reap, time.now_ms),
         }
     }
 
@@ -68,7 +71,7 @@ impl Leading {
         self.confirmations.remove(&token)
     }
 
-    fn propose(&mut self, txn: &Txn, figures: &Figures) {
+    pub(super) fn propose(&mut self, txn: &Txn, figures: &Figures) {
         let mut bytes = Vec::new();
         txn.encode(&mut bytes);
         figures.note_proposal(bytes.len() as u64);
@@ -98,7 +101,8 @@ impl Replica {
         let state = self.shared.state.read();
         leading.tracker.touch(request.session, self.time.session_ms());
         let wall_ms = self.time.wall_ms;
-        let txn = prepare::prepare(&mut leading.outstanding, &state, from, request, wall_ms);
+        let rules = self.shared.terms.rules;
+        let txn = prepare::prepare(&mut leading.outstanding, &state, from, request, rules, wall_ms);
         leading.propose(&txn, &self.shared.figures);
     }
 

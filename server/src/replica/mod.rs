@@ -9,6 +9,7 @@ mod event;
 mod image;
 mod leading;
 mod local;
+mod reap;
 mod room;
 mod submit;
 
@@ -21,7 +22,10 @@ use conclave_protocol::{
 };
 use conclave_zab::{Broadcast, Engine, Input, Output, Role};
 
-pub use self::event::{Effect, Event, StoreCommand};
+pub use self::{
+    event::{Effect, Event, StoreCommand},
+    reap::ReapSettings,
+};
 use self::{image::Images, leading::Leading, room::Rooms};
 use crate::{
     lane::Connection,
@@ -45,6 +49,8 @@ pub struct Settings {
     pub snapshot_bytes: u64,
     /// Silence after which the fetching of a snapshot is given up, in milliseconds.
     pub fetch_timeout_ms: u64,
+    /// When containers and TTL znodes go.
+    pub reap: ReapSettings,
 }
 
 /// One member of the ensemble.
@@ -184,6 +190,7 @@ impl Replica {
         }
         self.expire_sessions();
         self.expire_local_sessions();
+        self.reap();
         self.serve_reads_when_due();
         self.on_image_tick(effects);
         self.engine_step(Input::Tick, effects);
@@ -295,7 +302,7 @@ impl Replica {
             Role::Leading { .. } => {
                 *self.shared.figures.proposal_sizes.lock() = None;
                 let state = self.shared.state.read();
-                self.leading = Some(Leading::new(&state, self.time.session_ms()));
+                self.leading = Some(Leading::new(&state, self.settings.reap, self.time));
             }
             Role::Looking => {
                 // What was in flight may yet be delivered, or never: its clients are told neither.

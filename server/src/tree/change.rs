@@ -54,8 +54,14 @@ impl Tree {
     }
 
     pub(super) fn note_owner(&mut self, slot: u32, owner: Owner) {
-        if let Owner::Ephemeral(session) = owner {
-            self.ephemerals.entry(session).or_default().insert(slot);
+        match owner {
+            Owner::Persistent => {}
+            Owner::Ephemeral(session) => {
+                self.ephemerals.entry(session).or_default().insert(slot);
+            }
+            Owner::Container | Owner::Ttl(_) => {
+                self.reapable.insert(slot);
+            }
         }
     }
 
@@ -72,7 +78,9 @@ impl Tree {
         }
         let deleted = Deleted { acl: self.acls.get(znode.acl).to_vec() };
         self.data_len_bytes -= znode.len_bytes();
-        if let Owner::Ephemeral(session) = znode.owner()
+        let (owner, parent) = (znode.owner(), znode.parent);
+        self.reapable.remove(&slot);
+        if let Owner::Ephemeral(session) = owner
             && let Some(slots) = self.ephemerals.get_mut(&session)
         {
             slots.remove(&slot);
@@ -80,7 +88,6 @@ impl Tree {
                 self.ephemerals.remove(&session);
             }
         }
-        let parent = znode.parent;
         self.arena.unlink(slot);
         let above = self.arena.get_mut(parent);
         above.pzxid = above.pzxid.max(zxid);

@@ -12,6 +12,7 @@ mod index;
 mod list;
 mod load;
 mod node;
+mod reapable;
 mod znode;
 
 #[cfg(test)]
@@ -40,6 +41,7 @@ pub use self::{
     image::Walk,
     load::{LoadTreeError, TreeLoader},
     node::Node,
+    reapable::Reapable,
 };
 
 /// All znodes of a member.
@@ -48,6 +50,8 @@ pub struct Tree {
     arena: Arena,
     acls: AclTable,
     ephemerals: BTreeMap<SessionId, BTreeSet<u32>>,
+    /// Containers and TTL znodes: so that looking for those whose time has come is no walk.
+    reapable: BTreeSet<u32>,
     /// Bytes of names and data.
     data_len_bytes: u64,
 }
@@ -70,6 +74,7 @@ impl Tree {
             arena: Arena::new(seed, root),
             acls: AclTable::default(),
             ephemerals: BTreeMap::new(),
+            reapable: BTreeSet::new(),
             data_len_bytes: 0,
         }
     }
@@ -134,6 +139,11 @@ impl Tree {
         paths.into_iter()
     }
 
+    /// Iterates over the containers and TTL znodes.
+    pub fn reapable(&self) -> impl Iterator<Item = Reapable<'_>> {
+        self.reapable.iter().map(|slot| Reapable::new(self, *slot))
+    }
+
     /// Iterates over the sessions that have ephemerals.
     pub fn ephemeral_owners(&self) -> impl Iterator<Item = SessionId> {
         self.ephemerals.keys().copied()
@@ -178,6 +188,7 @@ impl Tree {
         self.arena.check();
         let mut uses: BTreeMap<u32, u32> = BTreeMap::new();
         let (mut owned, mut len_bytes) = (BTreeMap::<SessionId, BTreeSet<u32>>::new(), 0);
+        let mut reapable = BTreeSet::new();
         for slot in 0..self.arena.slot_count() {
             let znode = self.arena.get(slot);
             if znode.place() != znode::Place::Vacant {
@@ -185,12 +196,19 @@ impl Tree {
             }
             if znode.place() == znode::Place::Taken {
                 len_bytes += znode.len_bytes();
-                if let Owner::Ephemeral(session) = znode.owner() {
-                    owned.entry(session).or_default().insert(slot);
+                match znode.owner() {
+                    Owner::Persistent => {}
+                    Owner::Ephemeral(session) => {
+                        owned.entry(session).or_default().insert(slot);
+                    }
+                    Owner::Container | Owner::Ttl(_) => {
+                        reapable.insert(slot);
+                    }
                 }
             }
         }
         assert!(self.acls.uses().eq(uses), "lists are used as often as counted");
         assert_eq!((&self.ephemerals, self.data_len_bytes), (&owned, len_bytes));
+        assert_eq!(self.reapable, reapable);
     }
 }

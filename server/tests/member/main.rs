@@ -4,5 +4,6 @@
 
 mod access;
 mod local_sessions;
+mod reaping;
 mod support;
 mod words;
