@@ -6,7 +6,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, Ordering},
     },
 };
 
@@ -49,8 +49,13 @@ pub struct Connection {
     pub cancelled: CancellationToken,
     /// Told whenever there is something to write, or to end.
     pub ready: Notify,
-    /// Told whenever the lane has become shorter.
+    /// Told whenever the lane or what waits to be written has become shorter.
     pub shorter: Notify,
+    /// Cancelled when the connection ends once all that is queued is written.
+    pub closing: CancellationToken,
+    /// Told when the wish for a session is answered.
+    pub greeted: Notify,
+    greeting: AtomicU8,
     /// Who the client has proved to be, for events; the lane has it for requests.
     pub identities: Mutex<Arc<[Identity]>>,
     session: AtomicI64,
@@ -70,6 +75,32 @@ pub struct Lane {
     pub pending: VecDeque<Pending>,
     /// Who the client has proved to be.
     pub identities: Arc<[Identity]>,
+    /// Whether what comes is still looked at.
+    pub phase: Phase,
+}
+
+/// Whether a connection's requests are looked at.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Phase {
+    /// They are.
+    #[default]
+    Open,
+    /// One of them ends the connection with its answer: those behind it are not.
+    Ending,
+    /// The connection is gone, and nothing of it may be answered, armed or waited for.
+    Over,
+}
+
+/// What became of a connection's wish for a session.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[repr(u8)]
+pub enum Greeting {
+    /// It is not known yet.
+    Awaited,
+    /// It has its session.
+    Granted,
+    /// It has none: unknown, over, or not its own.
+    Refused,
 }
 
 /// A request that is not answered yet.
@@ -158,6 +189,9 @@ impl Connection {
             cancelled: CancellationToken::new(),
             ready: Notify::new(),
             shorter: Notify::new(),
+            closing: CancellationToken::new(),
+            greeted: Notify::new(),
+            greeting: AtomicU8::new(Greeting::Awaited as u8),
             identities: Mutex::new(identities.clone()),
             session: AtomicI64::new(0),
             granted_timeout_ms: AtomicU64::new(0),
@@ -165,7 +199,7 @@ impl Connection {
             is_local: AtomicBool::new(false),
             established_ms: wall_ms,
             meters,
-            lane: Mutex::new(Lane { pending: VecDeque::new(), identities }),
+            lane: Mutex::new(Lane { pending: VecDeque::new(), identities, phase: Phase::Open }),
             outbox: Mutex::new(Outbox::default()),
         }
     }
@@ -247,8 +281,20 @@ impl Connection {
         self.sent(outbox, Then::Close);
     }
 
-    /// Queues the answer to a connect request, as an encoded frame.
-    pub fn greet(&self, frame: &[u8], zxid: Zxid, then: Then) {
+    /// Returns what became of its wish for a session.
+    pub fn greeting(&self) -> Greeting {
+        match self.greeting.load(Ordering::Acquire) {
+            0 => Greeting::Awaited,
+            1 => Greeting::Granted,
+            _ => Greeting::Refused,
+        }
+    }
+
+    /// Queues the answer to a connect request, as an encoded frame. A refusal ends the connection.
+    pub fn greet(&self, frame: &[u8], zxid: Zxid, greeting: Greeting) {
+        self.greeting.store(greeting as u8, Ordering::Release);
+        self.greeted.notify_one();
+        let then = if greeting == Greeting::Refused { Then::Close } else { Then::Continue };
         let mut outbox = self.outbox.lock();
         if outbox.is_closing {
             return;
@@ -295,7 +341,10 @@ impl Connection {
 
     fn sent(&self, mut outbox: parking_lot::MutexGuard<'_, Outbox>, then: Then) {
         self.meters.packets_sent.increment(1);
-        outbox.is_closing |= then == Then::Close;
+        if then == Then::Close {
+            outbox.is_closing = true;
+            self.closing.cancel();
+        }
         let is_over = outbox.bytes.len() > OUTBOX_LEN_BYTES_MAX;
         drop(outbox);
         if is_over {
@@ -307,6 +356,7 @@ impl Connection {
     /// Ends the connection once all that is queued is written.
     pub fn close(&self) {
         self.outbox.lock().is_closing = true;
+        self.closing.cancel();
         self.ready.notify_one();
     }
 

@@ -14,7 +14,7 @@ use parking_lot::{Mutex, RwLock};
 use crate::{
     acl::Access,
     admin::{LeaderReport, ProposalSizes},
-    lane::Connection,
+    lane::{Connection, Phase},
     metric::MemberMetrics,
     pipeline::prepare::Rules,
     session::Locals,
@@ -196,10 +196,13 @@ impl Shared {
     /// Notes that `connection` serves the session now; another one here that did is closed.
     pub fn serve_session(&self, session: SessionId, connection: &Connection) {
         self.metrics.sessions_opened.increment(1);
-        if connection.cancelled.is_cancelled() {
+        // Under the lane's lock, so that a connection that goes now takes this note with it.
+        let lane = connection.lane();
+        if lane.phase == Phase::Over {
             return;
         }
         let before = self.sessions.insert(session, connection.id);
+        drop(lane);
         if let Some(before) = before.filter(|before| *before != connection.id)
             && let Some(old) = self.connections.get(&before).map(|entry| entry.value().clone())
         {
@@ -251,6 +254,12 @@ impl Shared {
     /// Forgets a connection and its watches; its session lives on.
     pub fn drop_connection(&self, connection: &Connection) {
         connection.cancelled.cancel();
+        {
+            // From here on nothing is answered nor watched on it, whoever is about to.
+            let mut lane = connection.lane();
+            lane.phase = Phase::Over;
+            lane.pending.clear();
+        }
         self.connections.remove(&connection.id);
         self.sessions.remove_if(&connection.session(), |_, id| *id == connection.id);
         self.watches.drop_connection(connection.id);

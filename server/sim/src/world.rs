@@ -10,7 +10,7 @@ use conclave_protocol::{ids::ServerId, peer::PeerMessage, zxid::Zxid};
 use conclave_server::{
     acl::Access,
     boot::{self, Plan},
-    pipeline::prepare::Rules,
+    pipeline::{forward::Submission, prepare::Rules},
     replica::{Effect, Event, ReapSettings, Replica, Settings, StoreCommand},
     shared::{LocalSessions, Shared, Terms},
     snapshot,
@@ -86,6 +86,8 @@ struct Running {
     replica: Replica,
     store: Store<FaultyFs>,
     work: VecDeque<StoreCommand>,
+    /// What connections have passed on and the member has not looked at yet.
+    arriving: VecDeque<Vec<Submission>>,
 }
 
 struct World {
@@ -201,8 +203,8 @@ impl World {
         let shared = Arc::new(booted.shared);
         let engine = Engine::new(plan.engine.clone(), booted.recovered);
         let replica = Replica::new(shared.clone(), plan.replica, engine, booted.newest_snapshot);
-        let work = VecDeque::new();
-        member.running = Some(Running { shared, replica, store: booted.store, work });
+        let (work, arriving) = (VecDeque::new(), VecDeque::new());
+        member.running = Some(Running { shared, replica, store: booted.store, work, arriving });
     }
 
     fn stop(&mut self, id: ServerId, mode: CrashMode) {
@@ -301,7 +303,7 @@ impl World {
     /// Lets one thing happen that is not a fault.
     fn advance(&mut self) {
         let id = self.any();
-        match self.random.below(20) {
+        match self.random.below(24) {
             0 => self.tick(),
             1..=8 => self.deliver(),
             9..=13 => self.store(id),
@@ -314,6 +316,7 @@ impl World {
                     self.start(id);
                 }
             }
+            20..=23 => self.submit(id),
             _ if self.is_quiet => self.clients.iter_mut().for_each(Client::read),
             _ => self.client(id),
         }
@@ -355,6 +358,23 @@ impl World {
         }
     }
 
+    /// A connection passes requests on; the member looks at them later, perhaps under another
+    /// leader, and perhaps when the connection is gone.
+    fn pass_on(&mut self, to: ServerId, submissions: Vec<Submission>) {
+        let member = self.members.get_mut(&to).expect("a member");
+        if let Some(running) = &mut member.running {
+            running.arriving.push_back(submissions);
+        }
+    }
+
+    fn submit(&mut self, id: ServerId) {
+        let member = self.members.get_mut(&id).expect("a member");
+        let arrived = member.running.as_mut().and_then(|running| running.arriving.pop_front());
+        if let Some(submissions) = arrived {
+            self.step(id, vec![Event::Submit(submissions)]);
+        }
+    }
+
     fn client(&mut self, at: ServerId) {
         let count = self.clients.len() as u64;
         let index = self.random.below(count) as usize;
@@ -375,11 +395,11 @@ impl World {
                 (1, _) => client.write_and_read(&shared),
                 _ => client.write(&shared),
             };
-            self.step(home, vec![Event::Submit(submissions)]);
+            self.pass_on(home, submissions);
         } else if running.shared.is_serving() && !client.is_waiting() {
             let shared = running.shared.clone();
             if let Some(submission) = client.connect(&shared) {
-                self.step(at, vec![Event::Submit(vec![submission])]);
+                self.pass_on(at, vec![submission]);
             }
         }
     }

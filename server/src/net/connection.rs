@@ -24,12 +24,15 @@ use tokio_util::sync::CancellationToken;
 use super::words;
 use crate::{
     driver::Handle,
-    lane::{Connection, LANE_REQUESTS_MAX},
+    lane::{Connection, Greeting, LANE_REQUESTS_MAX},
     pipeline::{admit, connect, forward::Submission},
 };
 
 /// Silence of a connection without a session after which it is closed, in milliseconds.
 const HANDSHAKE_MS: u64 = 10_000;
+
+/// Time that a client has to take what is written before its connection ends, in milliseconds.
+const LAST_WRITE_MS: u64 = 2000;
 
 /// Bytes read from a socket at a time.
 const READ_LEN_BYTES: usize = 16 << 10;
@@ -100,11 +103,18 @@ async fn write(connection: Arc<Connection>, mut socket: OwnedWriteHalf) {
         tokio::select! {
             written = socket.write_all(&bytes) => if written.is_err() { break },
             () = connection.cancelled.cancelled() => break,
+            () = last_chance(&connection) => break,
         }
     }
     // Best effort: the other side may have gone.
     drop(socket.shutdown().await);
     connection.cancelled.cancel();
+}
+
+/// Ends when a client has not taken its last bytes for as long as it may.
+async fn last_chance(connection: &Connection) {
+    connection.closing.cancelled().await;
+    tokio::time::sleep(Duration::from_millis(LAST_WRITE_MS)).await;
 }
 
 struct Reader {
@@ -194,12 +204,26 @@ impl Reader {
         // Known before it is admitted: the answer may come at once.
         shared.connections.insert(self.connection.id, self.connection.clone());
         match connect::admit_connect(shared, &self.connection, frame, password) {
-            Ok(Some(submission)) => self.handle.submit(vec![submission]).await,
-            Ok(None) => true,
+            Ok(Some(submission)) => {
+                self.handle.submit(vec![submission]).await && self.is_granted().await
+            }
+            Ok(None) => self.is_granted().await,
             Err(error) => {
                 shared.metrics.connections_dropped.increment(1);
                 tracing::debug!(address = %self.connection.address, %error, "client refused");
                 false
+            }
+        }
+    }
+
+    /// Waits for the answer to the connect request. Until then nothing is admitted: the session that
+    /// a client names is not its own before it has shown the password.
+    async fn is_granted(&self) -> bool {
+        loop {
+            match self.connection.greeting() {
+                Greeting::Awaited => self.connection.greeted.notified().await,
+                Greeting::Granted => return true,
+                Greeting::Refused => return false,
             }
         }
     }

@@ -21,7 +21,7 @@ use super::{
     kind, read,
 };
 use crate::{
-    lane::{Connection, Lane, Pending, Position, Then},
+    lane::{Connection, Lane, Pending, Phase, Position, Then},
     session::Local,
     shared::{LocalSessions, Service, Shared},
     state::State,
@@ -64,6 +64,9 @@ pub fn admit(
     let mut lane = connection.lane();
     let mut stage = Stage { shared, connection, state: &state, lane: &mut lane, submissions };
     for frame in frames {
+        if stage.lane.phase != Phase::Open {
+            break;
+        }
         stage.frame(frame)?;
     }
     Ok(())
@@ -232,6 +235,9 @@ impl Stage<'_> {
 
     fn answer(&mut self, xid: Xid, error: i32, position: Position, then: Then) {
         self.put(Pending::Answered { xid, error, position, body: Response::Empty, then });
+        if then == Then::Close {
+            self.lane.phase = Phase::Ending;
+        }
     }
 
     fn put(&mut self, answered: Pending) {

@@ -17,7 +17,7 @@ use super::{
     forward::{Shape, Submission, Submitted, Waiter},
 };
 use crate::{
-    lane::{Connection, Pending, Then},
+    lane::{Connection, Greeting, Pending},
     session::Local,
     shared::{LocalSessions, Service, Shared, Terms},
 };
@@ -135,7 +135,11 @@ impl Stage<'_> {
         let read_only = self.has_read_only.then_some(self.service == Service::ReadOnly);
         let last_applied = self.shared.state.read().last_applied;
         let granted = granted(session, password, timeout_ms, read_only);
-        greet(self.connection, &granted, last_applied, Then::Continue);
+        greet(self.connection, &granted, last_applied, Greeting::Granted);
+        if self.shared.service() != self.service {
+            // The leader came or went meanwhile, and this one was not among those sent away.
+            self.connection.cancelled.cancel();
+        }
     }
 
     fn refuse(&self, session: SessionId) {
@@ -143,15 +147,20 @@ impl Stage<'_> {
         // back with the password.
         self.shared.end_session_here(session);
         let read_only = self.has_read_only.then_some(self.service == Service::ReadOnly);
-        greet(self.connection, &refused(read_only), Zxid::ZERO, Then::Close);
+        greet(self.connection, &refused(read_only), Zxid::ZERO, Greeting::Refused);
     }
 }
 
 /// Sends the answer to a connect request.
-pub(super) fn greet(connection: &Connection, answer: &ConnectResponse, zxid: Zxid, then: Then) {
+pub(super) fn greet(
+    connection: &Connection,
+    answer: &ConnectResponse,
+    zxid: Zxid,
+    greeting: Greeting,
+) {
     let mut out = BytesMut::new();
     frame::put_frame(&mut out, |out| answer.encode(out));
-    connection.greet(&out, zxid, then);
+    connection.greet(&out, zxid, greeting);
 }
 
 /// What a client is told that has its session.

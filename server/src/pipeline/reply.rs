@@ -16,7 +16,7 @@ use super::{
     read,
 };
 use crate::{
-    lane::{Connection, Lane, Pending, Position, Then},
+    lane::{Connection, Greeting, Lane, Pending, Phase, Position, Then},
     state::State,
     watch::Watches,
 };
@@ -29,6 +29,9 @@ pub fn drain(connection: &Connection, state: &State, watches: &Watches) {
 
 /// As [`drain`], for who holds the lane already.
 pub fn drain_lane(lane: &mut Lane, connection: &Connection, state: &State, watches: &Watches) {
+    if lane.phase == Phase::Over {
+        return;
+    }
     let len_before = lane.pending.len();
     while let Some(pending) = lane.pending.pop_front() {
         match pending {
@@ -72,6 +75,9 @@ pub fn drain_lane(lane: &mut Lane, connection: &Connection, state: &State, watch
 /// that was committed before is applied here.
 pub fn drain_up_to(waiter: &Waiter, seq: u64, state: &State, watches: &Watches) {
     let mut lane = waiter.connection.lane();
+    if lane.phase == Phase::Over {
+        return;
+    }
     let ahead = lane.pending.iter_mut();
     for pending in ahead.take_while(|pending| !matches!(pending, Pending::Write { .. })) {
         if let Pending::Sync { fresh_from: unproved @ None, .. } = pending {
@@ -168,8 +174,9 @@ fn reply_connect(
     if let Outcome::SessionGranted { timeout_ms } = applied.outcome {
         connection.set_timeout_ms(timeout_ms);
         let granted = connect::granted(session, password, timeout_ms, read_only);
-        connect::greet(connection, &granted, applied.zxid, Then::Continue);
+        connect::greet(connection, &granted, applied.zxid, Greeting::Granted);
     } else {
-        connect::greet(connection, &connect::refused(read_only), applied.zxid, Then::Close);
+        let refused = connect::refused(read_only);
+        connect::greet(connection, &refused, applied.zxid, Greeting::Refused);
     }
 }

@@ -26,6 +26,11 @@ impl Replica {
             return;
         }
         for Submission { mut waiter, seq, kind } in submissions {
+            if waiter.connection.cancelled.is_cancelled() {
+                // It was sent away, perhaps under an earlier leader: its client does not count on
+                // what it had not been answered.
+                continue;
+            }
             waiter.since_us = self.time.now_us;
             if !matches!(kind, Submitted::Upgrade(_)) {
                 self.waiting.insert(seq, waiter);

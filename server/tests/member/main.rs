@@ -3,6 +3,7 @@
 #![expect(clippy::disallowed_methods, reason = "the configuration is a file, clients are sockets")]
 
 mod access;
+mod connections;
 mod local_sessions;
 mod reaping;
 mod support;

@@ -166,16 +166,7 @@ impl Client {
     /// Sends requests in one write and returns the answers and events that come until the last is
     /// answered.
     pub(crate) fn ask(&mut self, requests: &[(OpCode, Request)]) -> Vec<(ReplyHeader, Bytes)> {
-        let mut out = BytesMut::new();
-        for (opcode, request) in requests {
-            let (xid, opcode) = (Xid(self.next_xid), opcode.to_wire());
-            self.next_xid += 1;
-            frame::put_frame(&mut out, |out| {
-                RequestHeader { xid, opcode }.encode(out);
-                request.encode(out);
-            });
-        }
-        self.socket.write_all(&out).unwrap();
+        self.send(requests);
         let mut answers = Vec::new();
         while answers.last().is_none_or(|(header, _): &(ReplyHeader, Bytes)| {
             header.xid == Xid::EVENT || header.xid.0 + 1 < self.next_xid
@@ -185,12 +176,50 @@ impl Client {
         answers
     }
 
+    /// Sends requests in one write.
+    pub(crate) fn send(&mut self, requests: &[(OpCode, Request)]) {
+        let mut out = BytesMut::new();
+        for request in requests {
+            put_request(&mut out, self.next_xid, request);
+            self.next_xid += 1;
+        }
+        self.socket.write_all(&out).unwrap();
+    }
+
     /// Reads one answer or event; `None` when the connection has ended.
     pub(crate) fn answer(&mut self) -> Option<(ReplyHeader, Bytes)> {
         let mut reader = Reader::new(read_frame(&mut self.socket, &mut self.buffer)?);
         let header = ReplyHeader::decode(&mut reader).unwrap();
         Some((header, reader.into_rest()))
     }
+}
+
+fn put_request(out: &mut BytesMut, xid: i32, (opcode, request): &(OpCode, Request)) {
+    frame::put_frame(out, |out| {
+        RequestHeader { xid: Xid(xid), opcode: opcode.to_wire() }.encode(out);
+        request.encode(out);
+    });
+}
+
+/// Sends a connect request and others behind it in one write, and returns all that comes within a
+/// second or until the connection ends, without the first length.
+pub(crate) fn send_raw(
+    address: SocketAddr,
+    connect: &ConnectRequest,
+    requests: &[(OpCode, Request)],
+) -> Vec<u8> {
+    let mut socket = TcpStream::connect(address).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
+    let mut out = BytesMut::new();
+    frame::put_frame(&mut out, |out| connect.encode(out));
+    for (xid, request) in (1..).zip(requests) {
+        put_request(&mut out, xid, request);
+    }
+    socket.write_all(&out).unwrap();
+    let mut answer = Vec::new();
+    // The error is that nothing more comes.
+    drop(socket.read_to_end(&mut answer));
+    answer.split_off(4)
 }
 
 /// Asks for a new session of ten seconds.
