@@ -16,6 +16,7 @@ use crate::{
     leader::Confirmation,
     learners::{Learner, LearnerStage},
     quorum,
+    synchronization::batches,
 };
 
 /// Confirmations under way, at most; one more is refused by not being answered.
@@ -43,9 +44,11 @@ impl Engine {
             self.append(entries.clone(), out);
             let committed = self.committed;
             let Phase::Leading(leading) = &mut self.phase else { return };
-            for (to, learner) in &mut leading.learners {
-                if learner.is_streaming() {
-                    learner.backlog.push(&entries);
+            let pieces = batches(entries);
+            let learners = leading.learners.iter_mut();
+            for (to, learner) in learners.filter(|(_, learner)| learner.is_streaming()) {
+                for entries in &pieces {
+                    learner.backlog.push(entries);
                     let (stream, entries) = (learner.stream, entries.clone());
                     let message = Message::Propose { stream, entries, committed };
                     out.push(Output::Send { to: *to, message });

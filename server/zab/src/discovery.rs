@@ -35,7 +35,9 @@ impl Engine {
         let Phase::Leading(leading) = &mut self.phase else { return };
         // The same attempt told again, as it was not answered yet.
         let is_known = leading.learners.get(&from).is_some_and(|known| known.stream == stream);
-        if !is_member || is_known || from == self.config.me {
+        // An epoch that has no successor was promised to nobody: no such member can be taken in.
+        let is_sound = accepted.successor().is_some();
+        if !is_member || is_known || from == self.config.me || !is_sound {
             return;
         }
         if leading.stage.epoch().is_some_and(|epoch| epoch < accepted) {

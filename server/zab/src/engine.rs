@@ -21,6 +21,12 @@ use crate::{
     quorum,
 };
 
+/// Entries kept for a learner that fetches a snapshot, at most: beyond, it will have to fetch another.
+const KEPT_ENTRIES_MAX: usize = 2_000_000;
+
+/// Bytes of entries kept for such a learner, at most.
+const KEPT_LEN_BYTES_MAX: usize = 512 << 20;
+
 /// One member's part in the broadcast. See the crate's documentation for how it is driven.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct Engine {
@@ -369,8 +375,24 @@ impl Engine {
         }
         let entries = self.history.between(self.delivered, upto);
         self.delivered = upto;
-        self.history.trim(upto, self.config.window_entries_max, self.config.window_bytes_max);
+        self.trim_window();
         out.push(Output::Deliver { entries });
+    }
+
+    /// Forgets delivered entries beyond the window, but not those that a learner will need behind
+    /// the snapshot that it is fetching, unless they become too many.
+    fn trim_window(&mut self) {
+        let (entries_max, bytes_max) =
+            (self.config.window_entries_max, self.config.window_bytes_max);
+        let needed = match &self.phase {
+            Phase::Leading(leading) => leading.needed_from(),
+            Phase::Looking(_) | Phase::Learning(_) => None,
+        };
+        let droppable = needed.map_or(self.delivered, |from| from.min(self.delivered));
+        self.history.trim(droppable, entries_max, bytes_max);
+        let (entries_max, bytes_max) =
+            (entries_max.max(KEPT_ENTRIES_MAX), bytes_max.max(KEPT_LEN_BYTES_MAX));
+        self.history.trim(self.delivered, entries_max, bytes_max);
     }
 
     pub(crate) fn set_role(&mut self, role: Role, out: &mut Vec<Output>) {

@@ -9,7 +9,6 @@ use crate::{
     engine::{Engine, Phase},
     follower,
     leader::{self, Leading},
-    learners::LearnerStage,
 };
 
 impl Engine {
@@ -73,7 +72,7 @@ impl Engine {
             if learner.is_ahead() {
                 assert!(established.is_none(), "nobody is ahead of an established leader");
             }
-            if learner.is_streaming() || learner.stage == LearnerStage::Fetching {
+            if learner.is_streaming() || learner.needs_from().is_some() {
                 let is_syncing = matches!(leading.stage, leader::Stage::Synchronization(..))
                     || established.is_some();
                 assert!(is_syncing, "synchronised once a quorum has promised");

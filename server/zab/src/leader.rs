@@ -84,6 +84,11 @@ impl Leading {
         }
     }
 
+    /// Returns what the window has to reach back to for the sake of learners that fetch a snapshot.
+    pub(crate) fn needed_from(&self) -> Option<Zxid> {
+        self.learners.values().filter_map(Learner::needs_from).min()
+    }
+
     /// Returns the epoch of an established leader.
     pub(crate) const fn established(&self) -> Option<Epoch> {
         match self.stage {

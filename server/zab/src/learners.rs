@@ -11,7 +11,7 @@ use conclave_protocol::{
 
 /// Entries proposed to a learner that it has not acked, at most. One that is further behind is
 /// forgotten: it notices by the silence, joins anew and is synchronised, which costs less memory.
-pub(crate) const LEARNER_BACKLOG_ENTRIES_MAX: usize = 100_000;
+pub(crate) const LEARNER_BACKLOG_ENTRIES_MAX: usize = 400_000;
 
 /// Bytes proposed to a learner that it has not acked, at most; beyond it the same happens.
 pub(crate) const LEARNER_BACKLOG_BYTES_MAX: usize = 256 << 20;
@@ -45,8 +45,8 @@ pub(crate) enum LearnerStage {
     /// It has promised, and its history is ahead of the leader's: it counts to nothing until the
     /// leader has taken that history over, or is established without it.
     Ahead { current: Epoch, last: Zxid, is_fresh: bool },
-    /// It fetches a snapshot.
-    Fetching,
+    /// It fetches a snapshot, and will need what is behind `from`.
+    Fetching { from: Zxid },
     /// The stream up to here, and NEWLEADER, is on its way.
     Syncing { upto: Zxid },
     /// It has acked NEWLEADER with a disk that was not whole. It is told to go on once a quorum
@@ -74,6 +74,14 @@ impl Learner {
     pub(crate) const fn is_streaming(&self) -> bool {
         use LearnerStage::{Following, Proving, Syncing};
         matches!(self.stage, Syncing { .. } | Proving { .. } | Following)
+    }
+
+    /// Returns what the window has to reach back to for its sake.
+    pub(crate) const fn needs_from(&self) -> Option<Zxid> {
+        match self.stage {
+            LearnerStage::Fetching { from } => Some(from),
+            _ => None,
+        }
     }
 
     pub(crate) const fn is_ahead(&self) -> bool {

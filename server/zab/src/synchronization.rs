@@ -20,13 +20,13 @@ use crate::{
     learners::LearnerStage,
 };
 
-/// Bytes of entries that one DIFF message carries; an entry is never split.
-const DIFF_LEN_BYTES: usize = 4 << 20;
+/// Bytes of entries after which a message ends; an entry is never split.
+const MESSAGE_ENTRIES_LEN_BYTES: usize = 4 << 20;
 
 impl Engine {
     /// Sends a learner whose log ends at `last` all that makes it this log, and NEWLEADER.
     pub(crate) fn start_sync(&mut self, to: ServerId, last: Zxid, out: &mut Vec<Output>) {
-        let upto = self.history.last();
+        let (base, upto) = (self.history.base(), self.history.last());
         let sync = self.history.sync_from(last);
         let Phase::Leading(leading) = &mut self.phase else { return };
         let (Stage::Synchronization(epoch, _) | Stage::Broadcast(epoch)) = leading.stage else {
@@ -36,7 +36,8 @@ impl Engine {
         let stream = learner.stream;
         let after = match sync {
             Sync::Snap => {
-                learner.stage = LearnerStage::Fetching;
+                // The snapshot that it gets will be no older than the window is now.
+                learner.stage = LearnerStage::Fetching { from: base };
                 out.push(Output::Send { to, message: Message::Snap { stream } });
                 return;
             }
@@ -63,7 +64,7 @@ impl Engine {
         let is_fetching = leading
             .learners
             .get(&from)
-            .is_some_and(|learner| learner.stage == LearnerStage::Fetching);
+            .is_some_and(|learner| matches!(learner.stage, LearnerStage::Fetching { .. }));
         if is_fetching {
             self.start_sync(from, zxid, out);
         }
@@ -137,13 +138,14 @@ impl Engine {
     }
 }
 
-fn batches(entries: Vec<Entry>) -> Vec<Vec<Entry>> {
+/// Divides entries among messages.
+pub(crate) fn batches(entries: Vec<Entry>) -> Vec<Vec<Entry>> {
     let mut batches = Vec::new();
     let (mut batch, mut len_bytes) = (Vec::new(), 0);
     for entry in entries {
         len_bytes += entry.txn.len();
         batch.push(entry);
-        if len_bytes >= DIFF_LEN_BYTES {
+        if len_bytes >= MESSAGE_ENTRIES_LEN_BYTES {
             batches.push(core::mem::take(&mut batch));
             len_bytes = 0;
         }

@@ -158,7 +158,7 @@ fn a_follower_too_far_behind_is_forgotten_and_comes_back_by_synchronization() {
     let slow = ServerId(1);
     world.members.get_mut(&slow).unwrap().is_stalled = true;
     // A little more than a learner may have unacked.
-    for _ in 0..101 {
+    for _ in 0..401 {
         let txns = (0..1000).map(|_| world.checker.next_txn()).collect();
         world.propose(leader, txns);
         world.flush();

@@ -323,6 +323,7 @@ stories! {
     a_follower_with_entries_that_nobody_else_has_drops_them
     trunc_never_takes_what_a_follower_has_delivered
     a_follower_older_than_the_window_fetches_a_snapshot_and_then_a_diff
+    what_is_written_while_a_follower_fetches_is_kept_for_it
     a_proposal_during_synchronization_reaches_the_follower_once
     newleader_is_acked_once_the_diff_is_on_disk_and_then_the_epoch
     newleader_is_acked_once_the_snapshot_is_on_disk_and_then_the_epoch
