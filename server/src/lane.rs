@@ -32,11 +32,22 @@ use crate::{
 };
 
 /// Bytes that wait to be written to one client at most; beyond, it is too slow to keep and its
-/// connection is closed (the session lives on).
+/// connection is closed (the session lives on). Only events and answers to writes get there.
 pub const OUTBOX_LEN_BYTES_MAX: usize = 256 << 20;
+
+/// Bytes that wait to be written to one client beyond which none of its requests is looked at, and no
+/// read of it answered, until it has taken them.
+pub const OUTBOX_LEN_BYTES_HIGH: usize = 1 << 20;
+
+/// Bytes of one connection's requests that are not answered yet, beyond which its socket is not read.
+pub const LANE_LEN_BYTES_MAX: usize = 8 << 20;
 
 /// Requests of one connection that are not answered yet, at most; beyond, its socket is not read.
 pub const LANE_REQUESTS_MAX: usize = 4096;
+
+/// Reads of one connection that wait behind writes, beyond which its socket is not read: the next write
+/// makes all of them be answered at once, however long their answers are.
+pub const LANE_READS_MAX: usize = 128;
 
 /// One client's connection.
 #[derive(Debug)]
@@ -62,6 +73,8 @@ pub struct Connection {
     granted_timeout_ms: AtomicU64,
     is_touched: AtomicBool,
     is_local: AtomicBool,
+    is_stalled: AtomicBool,
+    is_held: AtomicBool,
     established_ms: i64,
     meters: Meters,
     lane: Mutex<Lane>,
@@ -73,6 +86,8 @@ pub struct Connection {
 pub struct Lane {
     /// The requests.
     pub pending: VecDeque<Pending>,
+    /// How many of them are reads.
+    pub reads: usize,
     /// Who the client has proved to be.
     pub identities: Arc<[Identity]>,
     /// Whether what comes is still looked at.
@@ -173,6 +188,13 @@ struct Outbox {
     traffic: Traffic,
 }
 
+impl Lane {
+    /// Returns whether as many requests wait as may.
+    pub fn is_full(&self) -> bool {
+        self.pending.len() >= LANE_REQUESTS_MAX || self.reads >= LANE_READS_MAX
+    }
+}
+
 impl Connection {
     /// Makes a connection that has neither session nor requests; `wall_ms` is the time, in
     /// milliseconds since 1970.
@@ -197,9 +219,16 @@ impl Connection {
             granted_timeout_ms: AtomicU64::new(0),
             is_touched: AtomicBool::new(false),
             is_local: AtomicBool::new(false),
+            is_stalled: AtomicBool::new(false),
+            is_held: AtomicBool::new(false),
             established_ms: wall_ms,
             meters,
-            lane: Mutex::new(Lane { pending: VecDeque::new(), identities, phase: Phase::Open }),
+            lane: Mutex::new(Lane {
+                pending: VecDeque::new(),
+                reads: 0,
+                identities,
+                phase: Phase::Open,
+            }),
             outbox: Mutex::new(Outbox::default()),
         }
     }
@@ -249,6 +278,11 @@ impl Connection {
         self.lane.lock()
     }
 
+    /// Returns whether as many requests wait as may.
+    pub fn is_lane_full(&self) -> bool {
+        self.lane.lock().is_full()
+    }
+
     /// Returns the number of requests not answered yet.
     pub fn lane_len(&self) -> usize {
         self.lane.lock().pending.len()
@@ -269,9 +303,41 @@ impl Connection {
         self.outbox.lock().traffic.reset();
     }
 
-    /// Notes a request, before it is answered; `None` is no operation.
-    pub fn asked(&self, opcode: Option<OpCode>) {
-        self.outbox.lock().traffic.asked(opcode, self.meters.now_us());
+    /// Notes a request of so many bytes, before it is answered; `None` is no operation.
+    pub fn asked(&self, opcode: Option<OpCode>, len_bytes: usize) {
+        self.outbox.lock().traffic.asked(opcode, self.meters.now_us(), len_bytes);
+    }
+
+    /// Returns whether one more request is looked at: those before it, and their answers, do not
+    /// take too much room.
+    pub fn has_room(&self) -> bool {
+        let outbox = self.outbox.lock();
+        outbox.bytes.len() <= OUTBOX_LEN_BYTES_HIGH
+            && outbox.traffic.asked_len_bytes() <= LANE_LEN_BYTES_MAX
+    }
+
+    /// Returns whether its socket is not read for now, so that the client cannot be heard.
+    pub fn is_held(&self) -> bool {
+        self.is_held.load(Ordering::Relaxed)
+    }
+
+    /// Notes whether its socket is not read for now.
+    pub fn set_held(&self, is_held: bool) {
+        self.is_held.store(is_held, Ordering::Relaxed);
+    }
+
+    /// Returns whether one more read is answered; otherwise whoever empties the outbox goes on.
+    pub fn can_take_more(&self) -> bool {
+        // Noted under the lock: whoever empties the outbox after this sees it.
+        let outbox = self.outbox.lock();
+        let can = outbox.bytes.len() <= OUTBOX_LEN_BYTES_HIGH;
+        self.is_stalled.fetch_or(!can, Ordering::AcqRel);
+        can
+    }
+
+    /// Returns whether reads wait for the outbox to be emptied, and takes it that they go on now.
+    pub fn take_stall(&self) -> bool {
+        self.is_stalled.swap(false, Ordering::AcqRel)
     }
 
     /// Queues text for who asked a four-letter word, and ends the connection with it.
@@ -292,8 +358,6 @@ impl Connection {
 
     /// Queues the answer to a connect request, as an encoded frame. A refusal ends the connection.
     pub fn greet(&self, frame: &[u8], zxid: Zxid, greeting: Greeting) {
-        self.greeting.store(greeting as u8, Ordering::Release);
-        self.greeted.notify_one();
         let then = if greeting == Greeting::Refused { Then::Close } else { Then::Continue };
         let mut outbox = self.outbox.lock();
         if outbox.is_closing {
@@ -301,6 +365,9 @@ impl Connection {
         }
         outbox.bytes.extend_from_slice(frame);
         self.answered(outbox, Xid(0), zxid, then);
+        // Told last: who hears of a refusal ends the connection once what is queued is written.
+        self.greeting.store(greeting as u8, Ordering::Release);
+        self.greeted.notify_one();
     }
 
     /// Queues a reply for the client.
@@ -336,6 +403,7 @@ impl Connection {
     ) {
         let latency_us = outbox.traffic.answered(xid, zxid, self.meters.now_us());
         self.sent(outbox, then);
+        self.shorter.notify_one();
         self.meters.latency_ms.record(latency_us as f64 / 1000.0);
     }
 

@@ -259,6 +259,7 @@ impl Shared {
             let mut lane = connection.lane();
             lane.phase = Phase::Over;
             lane.pending.clear();
+            lane.reads = 0;
         }
         self.connections.remove(&connection.id);
         self.sessions.remove_if(&connection.session(), |_, id| *id == connection.id);

@@ -26,8 +26,10 @@ pub struct Meters {
 /// One connection's figures.
 #[derive(Debug, Default)]
 pub struct Traffic {
-    /// Requests without an answer and when they came, oldest first: as many as the lane holds.
-    asked: VecDeque<(Option<OpCode>, u64)>,
+    /// Requests without an answer, when they came, and their bytes; oldest first, as many as the
+    /// lane holds.
+    asked: VecDeque<(Option<OpCode>, u64, usize)>,
+    asked_len_bytes: usize,
     received: u64,
     sent: u64,
     last: Option<Answer>,
@@ -67,15 +69,22 @@ pub struct Figures {
 
 impl Traffic {
     /// Notes a request; it will be answered in turn.
-    pub fn asked(&mut self, opcode: Option<OpCode>, at_us: u64) {
+    pub fn asked(&mut self, opcode: Option<OpCode>, at_us: u64, len_bytes: usize) {
         self.received += 1;
-        self.asked.push_back((opcode, at_us));
+        self.asked.push_back((opcode, at_us, len_bytes));
+        self.asked_len_bytes += len_bytes;
+    }
+
+    /// Returns the bytes of the requests without an answer.
+    pub const fn asked_len_bytes(&self) -> usize {
+        self.asked_len_bytes
     }
 
     /// Notes the answer to the oldest request, and returns how long it took, in microseconds.
     pub fn answered(&mut self, xid: Xid, zxid: Zxid, at_us: u64) -> u64 {
         self.sent += 1;
-        let (opcode, asked_us) = self.asked.pop_front().unwrap_or((None, at_us));
+        let (opcode, asked_us, len_bytes) = self.asked.pop_front().unwrap_or((None, at_us, 0));
+        self.asked_len_bytes -= len_bytes;
         let latency_us = at_us.saturating_sub(asked_us);
         self.last = Some(Answer { opcode, xid, zxid, at_us, latency_us });
         self.min_us = if self.count == 0 { latency_us } else { self.min_us.min(latency_us) };
@@ -92,7 +101,8 @@ impl Traffic {
 
     /// Lets the figures begin anew; what waits for an answer still does.
     pub fn reset(&mut self) {
-        *self = Self { asked: std::mem::take(&mut self.asked), ..Self::default() };
+        let (asked, asked_len_bytes) = (std::mem::take(&mut self.asked), self.asked_len_bytes);
+        *self = Self { asked, asked_len_bytes, ..Self::default() };
     }
 
     /// Returns the figures.
@@ -121,20 +131,22 @@ mod tests {
     #[test]
     fn answers_are_measured_from_the_request_they_answer() {
         let mut traffic = Traffic::default();
-        traffic.asked(Some(OpCode::GetData), 1000);
-        traffic.asked(Some(OpCode::SetData), 2000);
+        traffic.asked(Some(OpCode::GetData), 1000, 10);
+        traffic.asked(Some(OpCode::SetData), 2000, 20);
+        assert_eq!(traffic.asked_len_bytes(), 30);
         assert_eq!(traffic.answered(Xid(1), Zxid(4), 3000), 2000);
         assert_eq!(traffic.answered(Xid(2), Zxid(5), 10_000), 8000);
         let figures = traffic.figures();
         assert_eq!((figures.received, figures.sent), (2, 2));
         assert_eq!(figures.latency_ms, (2, 5, 8));
+        assert_eq!(traffic.asked_len_bytes(), 0);
         assert_eq!(figures.last.map(|last| last.opcode), Some(Some(OpCode::SetData)));
     }
 
     #[test]
     fn what_waits_for_an_answer_is_measured_over_a_reset() {
         let mut traffic = Traffic::default();
-        traffic.asked(Some(OpCode::GetData), 1000);
+        traffic.asked(Some(OpCode::GetData), 1000, 10);
         traffic.reset();
         assert_eq!(traffic.figures(), Figures::default());
         assert_eq!(traffic.answered(Xid(1), Zxid(4), 5000), 4000);

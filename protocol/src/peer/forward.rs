@@ -8,6 +8,7 @@ use crate::{
     acl::Identity,
     ids::{Password, SessionId, Xid},
     jute::{DecodeError, Reader, Write},
+    text::Text,
 };
 
 /// Bytes that the shortest forwarded request takes.
@@ -64,6 +65,19 @@ pub enum Action {
 }
 
 impl Forwarded {
+    /// Returns about how many bytes it is on the wire.
+    pub fn len_bytes(&self) -> usize {
+        let text_len = |text: &Text| text.as_bytes().map_or(0, Bytes::len);
+        let identities = self.identities.iter();
+        let identities: usize =
+            identities.map(|it| 8 + text_len(&it.scheme) + text_len(&it.id)).sum();
+        let body = match &self.action {
+            Action::Request { body, .. } | Action::LocalRequest { body, .. } => body.len(),
+            Action::Open { .. } | Action::Attach { .. } | Action::Close => 0,
+        };
+        ENCODED_LEN_MIN + identities + body
+    }
+
     /// Appends the request.
     pub fn encode(&self, out: &mut impl Write) {
         out.put_u64(self.seq);

@@ -182,7 +182,7 @@ impl Client {
             bytes.into()
         });
         let mut submissions = Vec::new();
-        let admitted = admit::admit(shared, &connection, frames, &mut submissions);
+        let admitted = admit::admit(shared, &connection, &mut frames.into_iter(), &mut submissions);
         assert!(admitted.is_ok(), "a sound request is admitted");
         submissions
     }

@@ -106,6 +106,10 @@ pub fn resolve(list: Option<&[Acl]>, identities: &[Identity]) -> Result<Vec<Acl>
         } else {
             return Err(ErrorCode::InvalidAcl);
         }
+        // Each `auth` stands for all identities of the client.
+        if resolved.len() > ACL_ENTRIES_MAX {
+            return Err(ErrorCode::InvalidAcl);
+        }
     }
     Ok(resolved)
 }
@@ -192,6 +196,17 @@ mod tests {
         let me = client("digest", "me:hash");
         let got = resolve(Some(&[entry(Perms::READ, "auth", "ignored")]), &me);
         assert_eq!(got, Ok(vec![entry(Perms::READ, "digest", "me:hash")]));
+    }
+
+    #[test]
+    fn a_list_is_bounded_also_after_auth_was_replaced() {
+        let me: Vec<Identity> =
+            (0..100).flat_map(|number| client("digest", &format!("me{number}:hash"))).collect();
+        let list = |count: usize| -> Vec<Acl> {
+            (0..count).map(|number| entry(Perms::ALL, "auth", &number.to_string())).collect()
+        };
+        assert_eq!(resolve(Some(&list(10)), &me).map(|list| list.len()), Ok(1000));
+        assert_eq!(resolve(Some(&list(11)), &me), Err(ErrorCode::InvalidAcl));
     }
 
     #[test]

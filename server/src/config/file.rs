@@ -11,7 +11,7 @@ use std::{
 use conclave_protocol::frame::FRAME_LEN_BYTES_MAX_DEFAULT;
 
 use super::{
-    Config, ConfigError, Note, NoteLevel,
+    Config, ConfigError, FRAME_LEN_BYTES_MAX_MAX, Note, NoteLevel,
     keys::{FAMILIES_NOT_IN_USE, NOT_IN_USE, RELIED_ON, USED},
     properties::{self, Property},
     servers::{self, Role, Server},
@@ -217,7 +217,7 @@ impl Settings {
                 "jute.maxbuffer",
                 FRAME_LEN_BYTES_MAX_DEFAULT,
                 1024,
-                128 << 20,
+                FRAME_LEN_BYTES_MAX_MAX,
             )?,
             words: self.words(),
             // On unless it is turned off: who asks for a TTL wants one.

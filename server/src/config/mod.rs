@@ -17,6 +17,9 @@ pub use self::{
     servers::{Role, Server},
 };
 
+/// Longest request that can be configured, in bytes (`jute.maxbuffer`).
+pub const FRAME_LEN_BYTES_MAX_MAX: usize = 32 << 20;
+
 /// A member's configuration, checked and complete.
 #[derive(Clone, Debug)]
 pub struct Config {

@@ -24,8 +24,9 @@ use tokio_util::sync::CancellationToken;
 use super::words;
 use crate::{
     driver::Handle,
-    lane::{Connection, Greeting, LANE_REQUESTS_MAX},
-    pipeline::{admit, connect, forward::Submission},
+    lane::{Connection, Greeting},
+    pipeline::{admit, connect, forward::Submission, reply},
+    shared::Shared,
 };
 
 /// Silence of a connection without a session after which it is closed, in milliseconds.
@@ -33,6 +34,10 @@ const HANDSHAKE_MS: u64 = 10_000;
 
 /// Time that a client has to take what is written before its connection ends, in milliseconds.
 const LAST_WRITE_MS: u64 = 2000;
+
+/// Time for which what a client still sends is read and thrown away once its last answer is written, in
+/// milliseconds: a socket that is closed with unread bytes would take that answer back.
+const LINGER_MS: u64 = 500;
 
 /// Bytes read from a socket at a time.
 const READ_LEN_BYTES: usize = 16 << 10;
@@ -62,7 +67,7 @@ pub async fn serve(
     ));
     shared.metrics.connections_opened.increment(1);
     let (reading, writing) = socket.into_split();
-    let writer = tokio::spawn(write(connection.clone(), writing));
+    let writer = tokio::spawn(write(connection.clone(), writing, handle.shared.clone()));
     let mut reader = Reader {
         socket: reading,
         buffer: BytesMut::new(),
@@ -85,10 +90,14 @@ pub async fn serve(
     shared.metrics.connections_closed.increment(1);
     // It ends with the cancelled connection.
     drop(writer.await);
+    if connection.closing.is_cancelled() && !stop.is_cancelled() {
+        let linger = Duration::from_millis(LINGER_MS);
+        drop(tokio::time::timeout(linger, reader.discard()).await);
+    }
 }
 
 /// Writes what is queued until the connection is cancelled or its last frame is out.
-async fn write(connection: Arc<Connection>, mut socket: OwnedWriteHalf) {
+async fn write(connection: Arc<Connection>, mut socket: OwnedWriteHalf, shared: Arc<Shared>) {
     loop {
         let (bytes, is_last) = connection.take_outbox();
         if bytes.is_empty() {
@@ -104,6 +113,15 @@ async fn write(connection: Arc<Connection>, mut socket: OwnedWriteHalf) {
             written = socket.write_all(&bytes) => if written.is_err() { break },
             () = connection.cancelled.cancelled() => break,
             () = last_chance(&connection) => break,
+        }
+        if connection.is_held() {
+            // Its pings are not read, but it takes its answers.
+            shared.touch(&connection);
+        }
+        connection.shorter.notify_one();
+        if connection.take_stall() {
+            let state = shared.state.read();
+            reply::drain(&connection, &state, &shared.watches);
         }
     }
     // Best effort: the other side may have gone.
@@ -253,15 +271,34 @@ impl Reader {
         shared.touch(&self.connection);
         shared.metrics.packets_received.increment(frames.len() as u64);
         shared.time_us.store(self.handle.clock.now_us(), Ordering::Relaxed);
-        let mut submissions: Vec<Submission> = Vec::new();
-        let admitted = admit::admit(shared, &self.connection, frames, &mut submissions);
-        if !submissions.is_empty() && !self.handle.submit(submissions).await {
-            return false;
+        let mut frames = frames.into_iter();
+        loop {
+            let mut submissions: Vec<Submission> = Vec::new();
+            let admitted = admit::admit(shared, &self.connection, &mut frames, &mut submissions);
+            if !submissions.is_empty() && !self.handle.submit(submissions).await {
+                return false;
+            }
+            if admitted.is_err() {
+                return false;
+            }
+            while self.connection.is_lane_full() || !self.connection.has_room() {
+                self.connection.set_held(true);
+                self.connection.shorter.notified().await;
+            }
+            self.connection.set_held(false);
+            if frames.len() == 0 || self.connection.closing.is_cancelled() {
+                return true;
+            }
         }
-        while self.connection.lane_len() >= LANE_REQUESTS_MAX {
-            self.connection.shorter.notified().await;
+    }
+
+    async fn discard(&mut self) {
+        loop {
+            self.buffer.clear();
+            if !self.read_more().await {
+                return;
+            }
         }
-        admitted.is_ok()
     }
 
     async fn read_more(&mut self) -> bool {

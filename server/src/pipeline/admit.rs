@@ -27,8 +27,11 @@ use crate::{
     state::State,
 };
 
-/// Identities that one connection may prove, at most.
+/// Identities that one connection may prove, at most; each goes with every write it forwards.
 const IDENTITIES_MAX: usize = 256;
+
+/// Bytes of a connection's identities, at most.
+const IDENTITIES_LEN_BYTES_MAX: usize = 64 << 10;
 
 /// Why a connection ends without a word.
 #[derive(Debug, Eq, PartialEq, thiserror::Error)]
@@ -47,7 +50,8 @@ pub enum AdmitError {
     Malformed,
 }
 
-/// Admits frames that came behind the connect request, oldest first.
+/// Admits frames that came behind the connect request, oldest first, for as long as the connection
+/// has room for more; the rest stays in `frames`.
 ///
 /// # Errors
 ///
@@ -56,18 +60,23 @@ pub enum AdmitError {
 pub fn admit(
     shared: &Shared,
     connection: &Arc<Connection>,
-    frames: impl IntoIterator<Item = Bytes>,
+    frames: &mut impl Iterator<Item = Bytes>,
     submissions: &mut Vec<Submission>,
 ) -> Result<(), AdmitError> {
     // One guard for all of them: taken before the lane, as everywhere.
     let state = shared.state.read();
     let mut lane = connection.lane();
     let mut stage = Stage { shared, connection, state: &state, lane: &mut lane, submissions };
-    for frame in frames {
-        if stage.lane.phase != Phase::Open {
-            break;
-        }
+    while stage.lane.phase == Phase::Open
+        && !stage.lane.is_full()
+        && connection.has_room()
+        && let Some(frame) = frames.next()
+    {
         stage.frame(frame)?;
+    }
+    if lane.phase != Phase::Open {
+        // What comes behind the end is not looked at.
+        frames.for_each(drop);
     }
     Ok(())
 }
@@ -85,8 +94,8 @@ impl Stage<'_> {
         let mut reader = Reader::new(frame);
         let RequestHeader { xid, opcode } =
             RequestHeader::decode(&mut reader).map_err(|_| AdmitError::Malformed)?;
-        self.connection.asked(OpCode::from_wire(opcode));
         let body = reader.into_rest();
+        self.connection.asked(OpCode::from_wire(opcode), body.len());
         let opcode = OpCode::from_wire(opcode);
         let proves = matches!(opcode, Some(OpCode::Auth | OpCode::Sasl));
         if !proves && !self.shared.terms.access.admits(&self.lane.identities) {
@@ -209,6 +218,7 @@ impl Stage<'_> {
             read::answer(connection, state, &shared.watches, xid, &request, &identities);
         } else {
             let identities = self.lane.identities.clone();
+            self.lane.reads += 1;
             self.lane.pending.push_back(Pending::Read { xid, request, identities });
         }
     }
@@ -250,10 +260,7 @@ impl Stage<'_> {
     /// Takes effect at once, for every request behind it; the answer keeps its place.
     fn auth(&mut self, xid: Xid, scheme: Option<&str>, data: Option<&[u8]>) {
         let is_known = match (scheme, data) {
-            (Some("digest"), Some(data)) => {
-                self.prove(self.shared.terms.access.prove(data));
-                true
-            }
+            (Some("digest"), Some(data)) => self.prove(self.shared.terms.access.prove(data)),
             (Some("ip"), _) => true,
             _ => false,
         };
@@ -265,15 +272,22 @@ impl Stage<'_> {
         }
     }
 
-    fn prove(&mut self, proved: Vec<Identity>) {
+    /// Adds what a client has proved; returns false when it is more than one may be.
+    fn prove(&mut self, proved: Vec<Identity>) -> bool {
         let mut all = self.lane.identities.to_vec();
         for identity in proved {
-            if !all.contains(&identity) && all.len() < IDENTITIES_MAX {
+            if !all.contains(&identity) {
                 all.push(identity);
             }
         }
+        let len_bytes: usize =
+            all.iter().filter_map(|identity| identity.id.as_bytes()).map(Bytes::len).sum();
+        if all.len() > IDENTITIES_MAX || len_bytes > IDENTITIES_LEN_BYTES_MAX {
+            return false;
+        }
         self.lane.identities = all.into();
         *self.connection.identities.lock() = self.lane.identities.clone();
+        true
     }
 
     /// SASL is not set up: ZooKeeper answers with no token then, and clients go on without.

@@ -43,7 +43,7 @@ pub fn admit_connect(
     if request.last_zxid_seen > shared.state.read().last_applied {
         return Err(AdmitError::FromTheFuture);
     }
-    connection.asked(Some(OpCode::CreateSession));
+    connection.asked(Some(OpCode::CreateSession), 0);
     let stage = Stage {
         shared,
         connection,

@@ -13,6 +13,9 @@ use crate::lane::Connection;
 /// Requests that one message to the leader carries at most.
 pub const FORWARD_BATCH_MAX: usize = 1024;
 
+/// Bytes of requests after which a message to the leader ends; a request is never split.
+pub const FORWARD_LEN_BYTES: usize = 4 << 20;
+
 /// A write that admit has numbered.
 #[derive(Debug)]
 pub struct Submission {

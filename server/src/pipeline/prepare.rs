@@ -32,6 +32,16 @@ pub struct Rules {
     pub has_ttl: bool,
 }
 
+/// Longest that the change of one request may be, in bytes: with all that is around it a record of the
+/// log holds it. What is longer is refused, such as many lists in which `auth` stands for many.
+const CHANGE_LEN_BYTES_MAX: usize = 48 << 20;
+
+const _: () = assert!(
+    CHANGE_LEN_BYTES_MAX + (1 << 20) < conclave_snapshots::RECORD_LEN_BYTES_MAX
+        && crate::config::FRAME_LEN_BYTES_MAX_MAX < CHANGE_LEN_BYTES_MAX,
+    "what a client may send fits into a record"
+);
+
 /// Longest that a TTL znode can stay unchanged, in milliseconds: what ZooKeeper has bits for.
 const TTL_MS_MAX: i64 = (1 << 40) - 1;
 
@@ -163,6 +173,15 @@ impl Stage<'_> {
         let Some(Ok(request)) = request else {
             return Change::Error(ErrorCode::MarshallingError);
         };
+        let change = self.change(request);
+        if change_len_bytes(&change) > CHANGE_LEN_BYTES_MAX {
+            self.outstanding.undo();
+            return Change::Error(ErrorCode::MarshallingError);
+        }
+        change
+    }
+
+    fn change(&mut self, request: Request) -> Change {
         let result = match request {
             Request::Create(create) | Request::Create2(create) => {
                 self.create(&create, Wanted::Plain)
@@ -346,6 +365,34 @@ enum Wanted {
 struct Mode {
     owner: Owner,
     is_sequential: bool,
+}
+
+/// Returns how long a change will be in the log, in bytes; never less than it is.
+fn change_len_bytes(change: &Change) -> usize {
+    // Kinds, numbers and lengths of a change, or of an entry of a list.
+    const FIXED: usize = 64;
+    let acl_len = |acl: &[Acl]| -> usize {
+        let text_len = |text: &Text| text.as_bytes().map_or(0, bytes::Bytes::len);
+        acl.iter()
+            .map(|entry| FIXED + text_len(&entry.identity.scheme) + text_len(&entry.identity.id))
+            .sum()
+    };
+    let data_len = |data: &Option<bytes::Bytes>| data.as_ref().map_or(0, bytes::Bytes::len);
+    FIXED
+        + match change {
+            Change::Create(create) => {
+                create.path.len() + data_len(&create.data) + acl_len(&create.acl)
+            }
+            Change::SetData { path, data, .. } => path.len() + data_len(data),
+            Change::SetAcl { path, acl, .. } => path.len() + acl_len(acl),
+            Change::Delete { path } | Change::Check { path } => path.len(),
+            Change::Multi(changes) => changes.iter().map(change_len_bytes).sum(),
+            Change::Error(_)
+            | Change::MultiError { .. }
+            | Change::CreateSession { .. }
+            | Change::AttachSession { .. }
+            | Change::CloseSession => 0,
+        }
 }
 
 fn check_version(expected: i32, version: i32) -> Result<(), ErrorCode> {

@@ -27,8 +27,27 @@ pub fn drain(connection: &Connection, state: &State, watches: &Watches) {
     drain_lane(&mut connection.lane(), connection, state, watches);
 }
 
-/// As [`drain`], for who holds the lane already.
+/// As [`drain`], for who holds the lane already. Stops at a read for whose answer there is no room: the
+/// writer goes on once the client has taken what waits.
 pub fn drain_lane(lane: &mut Lane, connection: &Connection, state: &State, watches: &Watches) {
+    drain_front(lane, connection, state, watches, Reads::WhileThereIsRoom);
+}
+
+/// Whether reads are answered that make the outbox longer than it should be.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Reads {
+    WhileThereIsRoom,
+    /// A write is about to be applied that they must not see.
+    All,
+}
+
+fn drain_front(
+    lane: &mut Lane,
+    connection: &Connection,
+    state: &State,
+    watches: &Watches,
+    reads: Reads,
+) {
     if lane.phase == Phase::Over {
         return;
     }
@@ -49,7 +68,14 @@ pub fn drain_lane(lane: &mut Lane, connection: &Connection, state: &State, watch
                 lane.pending.push_front(sync);
                 break;
             }
+            read @ Pending::Read { .. }
+                if reads == Reads::WhileThereIsRoom && !connection.can_take_more() =>
+            {
+                lane.pending.push_front(read);
+                break;
+            }
             Pending::Read { xid, request, identities } => {
+                lane.reads -= 1;
                 read::answer(connection, state, watches, xid, &request, &identities);
             }
             Pending::Answered { xid, error, position, body, then } => {
@@ -84,7 +110,7 @@ pub fn drain_up_to(waiter: &Waiter, seq: u64, state: &State, watches: &Watches) 
             *unproved = Some(state.last_applied);
         }
     }
-    drain_lane(&mut lane, &waiter.connection, state, watches);
+    drain_front(&mut lane, &waiter.connection, state, watches, Reads::All);
     match lane.pending.pop_front() {
         Some(Pending::Write { seq: front }) if front == seq => {
             waiter.connection.shorter.notify_one();

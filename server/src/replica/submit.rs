@@ -11,7 +11,7 @@ use super::{Effect, Replica};
 use crate::{
     lane::Pending,
     pipeline::{
-        forward::{FORWARD_BATCH_MAX, Submission, Submitted, Waiter},
+        forward::{FORWARD_BATCH_MAX, FORWARD_LEN_BYTES, Submission, Submitted, Waiter},
         reply,
     },
 };
@@ -55,9 +55,16 @@ impl Replica {
 
     pub(super) fn flush_forwards(&mut self, effects: &mut Vec<Effect>) {
         let Some(to) = self.leader() else { return };
-        while !self.forwards.is_empty() {
-            let count = self.forwards.len().min(FORWARD_BATCH_MAX);
-            let batch = self.forwards.drain(..count).collect();
+        let mut forwards = std::mem::take(&mut self.forwards).into_iter().peekable();
+        while forwards.peek().is_some() {
+            let (mut batch, mut len_bytes) = (Vec::new(), 0);
+            while batch.len() < FORWARD_BATCH_MAX
+                && len_bytes < FORWARD_LEN_BYTES
+                && let Some(request) = forwards.next()
+            {
+                len_bytes += request.len_bytes();
+                batch.push(request);
+            }
             effects.push(Effect::Send { to, message: PeerMessage::Forward(batch) });
         }
     }

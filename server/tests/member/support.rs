@@ -201,15 +201,16 @@ fn put_request(out: &mut BytesMut, xid: i32, (opcode, request): &(OpCode, Reques
     });
 }
 
-/// Sends a connect request and others behind it in one write, and returns all that comes within a
-/// second or until the connection ends, without the first length.
+/// Sends a connect request and others behind it in one write, and returns what comes until the connection
+/// ends, or until it is `len_bytes` long; without the first length.
 pub(crate) fn send_raw(
     address: SocketAddr,
     connect: &ConnectRequest,
     requests: &[(OpCode, Request)],
+    len_bytes: usize,
 ) -> Vec<u8> {
     let mut socket = TcpStream::connect(address).unwrap();
-    socket.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
     let mut out = BytesMut::new();
     frame::put_frame(&mut out, |out| connect.encode(out));
     for (xid, request) in (1..).zip(requests) {
@@ -217,8 +218,13 @@ pub(crate) fn send_raw(
     }
     socket.write_all(&out).unwrap();
     let mut answer = Vec::new();
-    // The error is that nothing more comes.
-    drop(socket.read_to_end(&mut answer));
+    let mut part = [0; 4096];
+    while answer.len() < len_bytes {
+        match socket.read(&mut part).unwrap() {
+            0 => break,
+            len => answer.extend_from_slice(&part[..len]),
+        }
+    }
     answer.split_off(4)
 }
 
