@@ -7,9 +7,10 @@ use conclave_protocol::{
     zxid::{Epoch, Zxid},
 };
 use conclave_snapshots::{
+    epochs,
     fs::Fs,
     log::LogOptions,
-    recover::{self, RecoverError},
+    recover::{self, NoLog, RecoverError},
 };
 use conclave_zab::{Config, Recovered};
 use thiserror::Error;
@@ -38,12 +39,28 @@ pub struct Plan {
     pub retain: usize,
     /// How the log is written.
     pub log: LogOptions,
+    /// What is done about acknowledged writes that the disk has lost.
+    pub loss: Loss,
     /// The ensemble and its limits in engine ticks.
     pub engine: Config,
     /// When snapshots are taken.
     pub replica: replica::Settings,
     /// What clients are granted.
     pub terms: Terms,
+}
+
+/// What is done about acknowledged writes that a member's disk has lost.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Loss {
+    /// A damaged file is set aside and a leader repairs the member; a log that is missing as a whole
+    /// ends the start, as the folder may be the wrong one.
+    #[default]
+    Repaired,
+    /// A missing log too is repaired by a leader (`--repair`).
+    RepairedWhole,
+    /// What is left counts as all there ever was (`--accept-loss`): for a member without others, or
+    /// when a majority has lost its data.
+    Accepted,
 }
 
 /// A member ready to run.
@@ -81,18 +98,31 @@ pub fn boot<F: Fs>(fs: F, plan: &Plan, seed: u64, wall_ms: i64) -> Result<Booted
     let shared = Shared::new(plan.me, is_alone, plan.terms.clone(), metrics, wall_ms, seed);
     let mut loader = Loader::new(seed);
     let (data, log) = (&plan.data_dir, &plan.log_dir);
-    let found = recover::recover_or_set_aside(&fs, data, log, plan.log, &mut loader)?;
+    let no_log = if plan.loss == Loss::Repaired { NoLog::Refused } else { NoLog::Lost };
+    let found = recover::recover_or_set_aside(&fs, data, log, plan.log, no_log, &mut loader)?;
     for note in &found.notes {
         tracing::warn!(member = plan.me.0, "{note}");
     }
     let base = found.snapshot.unwrap_or(Zxid::ZERO);
     shared.state.write().install(loader.finish(base)?);
     let last = found.entries.last().map_or(base, |entry| entry.zxid);
-    let epochs = known_epochs(found.epochs, last);
-    if epochs.standing == Standing::Repairing {
+    let mut epochs = known_epochs(found.epochs, last);
+    let member = plan.me.0;
+    if epochs.standing == Standing::Repairing && plan.loss == Loss::Accepted {
+        tracing::warn!(member, "what this member's disk has lost is given up, as it was told to");
+        epochs.standing = Standing::Whole;
+        epochs::write(&fs, data, epochs).map_err(RecoverError::from)?;
+    } else if epochs.standing == Standing::Repairing && is_alone {
+        tracing::error!(
+            member,
+            "this member's disk lost acknowledged writes and there is no other to repair it: \
+             start it with --accept-loss to go on with what is left"
+        );
+    } else if epochs.standing == Standing::Repairing {
         tracing::warn!(
-            member = plan.me.0,
-            "this member's disk lost what it had acked: it has no vote until a leader repairs it"
+            member,
+            "this member's disk lost what it had acked: it has no vote until a leader repairs it; \
+             if a majority has, --accept-loss lets them go on with what is left"
         );
     }
     let dirs = Dirs { data: data.clone(), log: log.clone(), retain: plan.retain, seed };

@@ -1,6 +1,7 @@
 //! The arguments of `conclaved`.
 
 use clap::{Parser, Subcommand, ValueEnum};
+use conclave_server::boot::Loss;
 
 /// A member of a Conclave ensemble: a coordination service for ZooKeeper's clients.
 #[derive(Debug, Parser)]
@@ -31,9 +32,26 @@ pub(crate) struct MemberArguments {
     /// Check the file, print what is in effect, and end.
     #[arg(long)]
     pub(crate) check: bool,
+    /// Start though the whole log is missing: a leader restores this member before it votes again.
+    #[arg(long, conflicts_with = "accept_loss")]
+    pub(crate) repair: bool,
+    /// Start though acknowledged writes are lost, and go on with what is left. Only for a member
+    /// without others, or when a majority has lost its data.
+    #[arg(long)]
+    pub(crate) accept_loss: bool,
     /// How the log is written.
     #[arg(long, value_enum, default_value_t = LogFormat::Human, value_name = "FORMAT")]
     pub(crate) log_format: LogFormat,
+}
+
+impl MemberArguments {
+    pub(crate) const fn loss(&self) -> Loss {
+        match (self.repair, self.accept_loss) {
+            (_, true) => Loss::Accepted,
+            (true, false) => Loss::RepairedWhole,
+            (false, false) => Loss::Repaired,
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]

@@ -41,8 +41,9 @@ pub(crate) fn run(command_line: CommandLine) -> Result<(), RunError> {
     let configs = match &command {
         Some(Command::Dev(dev)) => dev_configs(dev)?,
         None => {
+            let loss = member.loss();
             let file = member.config.or(member.file).ok_or(RunError::NoConfig)?;
-            let (config, notes) = config::load(&file, member.id)?;
+            let (mut config, notes) = config::load(&file, member.id)?;
             for note in notes {
                 tracing::warn!("{note}");
             }
@@ -50,6 +51,7 @@ pub(crate) fn run(command_line: CommandLine) -> Result<(), RunError> {
                 print!("{}", config.describe(None));
                 return Ok(());
             }
+            config.loss = loss;
             vec![config]
         }
     };

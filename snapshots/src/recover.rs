@@ -50,6 +50,20 @@ pub enum RecoverError {
     /// Something that was acked is lost. [`set_aside::set_aside`] makes way for a repair.
     #[error(transparent)]
     Damaged(Damage),
+    /// There is no log at all where one was written before: perhaps the folder is the wrong one.
+    #[error(
+        "{log_dir} holds no log, though {snapshot_dir} says that one was written up to 0x{synced}: \
+         is dataLogDir right, and its disk mounted? If the log is lost, --repair lets a leader \
+         restore this member"
+    )]
+    NoLog {
+        /// Where the log should be.
+        log_dir: String,
+        /// What tells of it.
+        snapshot_dir: String,
+        /// How far it was written.
+        synced: Zxid,
+    },
     /// The disk failed.
     #[error(transparent)]
     Storage(StorageError),
@@ -83,6 +97,7 @@ pub fn recover<F: Fs>(
     let loaded = load_newest(fs, snapshot_dir, sink)?;
     let base = loaded.snapshot.unwrap_or(Zxid::ZERO);
     let replay = log::replay(fs, log_dir, base).map_err(|error| loaded.blame(error))?;
+    check_there(fs, snapshot_dir, log_dir, &replay)?;
     check_complete(fs, snapshot_dir, log_dir, &loaded, &replay)?;
     if epochs.is_none() && (loaded.snapshot.is_some() || replay.last > Zxid::ZERO) {
         let path = epochs::path(snapshot_dir);
@@ -103,18 +118,28 @@ pub fn recover<F: Fs>(
     Ok(Recovered { snapshot: loaded.snapshot, entries: replay.entries, epochs, log, notes })
 }
 
+/// What is done about a log that is missing as a whole.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum NoLog {
+    /// Nothing is changed: the folder may be the wrong one.
+    Refused,
+    /// It is taken for lost, like anything that is damaged.
+    Lost,
+}
+
 /// Recovers; what is damaged is set aside, so that the member comes up as one that an established
 /// leader must repair. The notes say so.
 ///
 /// # Errors
 ///
-/// [`RecoverError::Storage`] when the disk fails; [`RecoverError::Damaged`] when there is no end of
-/// damage.
+/// [`RecoverError::Storage`] when the disk fails; [`RecoverError::NoLog`] unless that is taken for a
+/// loss; [`RecoverError::Damaged`] when there is no end of damage.
 pub fn recover_or_set_aside<F: Fs>(
     fs: &F,
     snapshot_dir: &str,
     log_dir: &str,
     options: LogOptions,
+    no_log: NoLog,
     sink: &mut impl ImageSink,
 ) -> Result<Recovered<F>, RecoverError> {
     let mut notes = Vec::new();
@@ -129,6 +154,13 @@ pub fn recover_or_set_aside<F: Fs>(
             Err(RecoverError::Damaged(damage)) if notes.len() < SET_ASIDE_COUNT_MAX => {
                 let to = set_aside::set_aside(fs, snapshot_dir, log_dir, &damage)?;
                 notes.push(format!("{damage}; set aside in {to}"));
+            }
+            Err(RecoverError::NoLog { log_dir: dir, synced, .. }) if no_log == NoLog::Lost => {
+                let file = Kind::Log.path(&dir, synced);
+                let hint = "the whole log is missing".to_owned();
+                let damage = Damage { file, offset: 0, zxid: Zxid::ZERO, hint };
+                set_aside::set_aside(fs, snapshot_dir, log_dir, &damage)?;
+                notes.push(format!("{dir} holds no log: all that was in it is lost"));
             }
             Err(error) => return Err(error),
         }
@@ -187,6 +219,24 @@ fn load_newest<F: Fs>(
         }
     }
     Ok(loaded)
+}
+
+/// Checks that there is a log where one was written behind the snapshots.
+fn check_there<F: Fs>(
+    fs: &F,
+    snapshot_dir: &str,
+    log_dir: &str,
+    replay: &Replay,
+) -> Result<(), RecoverError> {
+    match log::read_synced(fs, snapshot_dir)? {
+        Some(synced)
+            if replay.segments.is_empty() && replay.cut.is_none() && replay.last < synced =>
+        {
+            let (log_dir, snapshot_dir) = (log_dir.to_owned(), snapshot_dir.to_owned());
+            Err(RecoverError::NoLog { log_dir, snapshot_dir, synced })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Checks that the log reaches as far as is known to have been durable.

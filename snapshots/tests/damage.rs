@@ -8,7 +8,7 @@ use conclave_protocol::{peer::zab::Standing, txn::Entry, zxid::Zxid};
 use conclave_snapshots::{
     epochs,
     fs::{CrashMode, FaultyFs, Fs},
-    recover::RecoverError,
+    recover::{NoLog, RecoverError, recover_or_set_aside},
 };
 
 /// Writes two segments, two snapshots in the first, and stops cleanly.
@@ -46,10 +46,10 @@ fn check(fs: &FaultyFs, history: &[Entry], context: &str) -> bool {
             assert_eq!(found, history, "{context}");
             false
         }
-        Err(RecoverError::Damaged(damage)) => {
+        Err(error @ (RecoverError::Damaged(_) | RecoverError::NoLog { .. })) => {
             let (recovered, found) = open_aside(fs);
             assert!(found.len() <= history.len() && found == history[..found.len()], "{context}");
-            assert!(!recovered.notes.is_empty(), "{context}: {damage}");
+            assert!(!recovered.notes.is_empty(), "{context}: {error}");
             let standing = epochs::read(fs, DATA).unwrap().unwrap().standing;
             assert_eq!(standing, Standing::Repairing, "{context}");
             drop(recovered);
@@ -142,6 +142,11 @@ fn an_empty_log_folder_beside_snapshots_is_not_taken_for_the_whole() {
     for (dir, name) in files(&fs).into_iter().filter(|(dir, _)| *dir == LOG) {
         fs.remove(&format!("{dir}/{name}")).unwrap();
     }
+    let refused = open(&fs).map(|_| ()).unwrap_err();
+    assert!(matches!(refused, RecoverError::NoLog { .. }), "{refused}");
+    // Nothing was changed: with the right folder everything would be there.
+    let standing = epochs::read(&fs, DATA).unwrap().unwrap().standing;
+    assert_eq!(standing, Standing::Whole);
     assert!(check(&fs, &history, "no log"));
 }
 
@@ -226,9 +231,7 @@ fn a_crash_while_setting_aside_never_makes_a_whole_member_of_it() {
             let start = fs.call_count();
             fs.power_off_at(start + call);
             let mut sink = common::Sink::default();
-            drop(conclave_snapshots::recover::recover_or_set_aside(
-                &fs, DATA, LOG, OPTIONS, &mut sink,
-            ));
+            drop(recover_or_set_aside(&fs, DATA, LOG, OPTIONS, NoLog::Lost, &mut sink));
             fs.crash(mode);
             let (_, found) = open_aside(&fs);
             assert!(found == history[..found.len()], "call {call}, {mode:?}");

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use conclave_protocol::{ids::ServerId, peer::PeerMessage, zxid::Zxid};
 use conclave_server::{
     acl::Access,
-    boot::{self, Plan},
+    boot::{self, Loss, Plan},
     pipeline::{forward::Submission, prepare::Rules},
     replica::{Effect, Event, ReapSettings, Replica, Settings, StoreCommand},
     shared::{LocalSessions, Shared, Terms},
@@ -146,6 +146,7 @@ impl World {
             data_dir: "data".to_owned(),
             log_dir: "data".to_owned(),
             retain: 3,
+            loss: Loss::default(),
             log: LogOptions { segment_len_bytes: 16 << 10, preallocate_bytes: 4 << 10 },
             engine,
             replica: Settings {

@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     acl::{Access, SCHEMES},
+    boot::Loss,
     pipeline::prepare::Rules,
     replica::ReapSettings,
     shared::LocalSessions,
@@ -144,6 +145,35 @@ impl Settings {
         }
     }
 
+    /// Reads a number that ZooKeeper raises to `least` where it is less; so it is here, with a warning.
+    fn at_least(&mut self, key: &str, default: u64, least: u64) -> Result<u64, ConfigError> {
+        let number = self.number(key, default as i64, i64::from(i32::MIN), i64::from(i32::MAX))?;
+        if number < least as i64 {
+            self.warn_at(
+                key,
+                &format!("{key}={number} is less than {least}, which is used instead"),
+            );
+        }
+        Ok(number.max(least as i64) as u64)
+    }
+
+    /// Reads a limit of connections; none at 0 or below, as in ZooKeeper.
+    fn count(&self, key: &str, default: i64) -> Result<usize, ConfigError> {
+        let number = self.number(key, default, i64::from(i32::MIN), i64::from(i32::MAX))?;
+        Ok(usize::try_from(number).unwrap_or(0))
+    }
+
+    /// Reads a time in ticks that only members with others need.
+    fn limit_ticks(
+        &self,
+        key: &str,
+        default: u32,
+        servers: &BTreeMap<u8, Server>,
+    ) -> Result<u32, ConfigError> {
+        let least = u32::from(!servers.is_empty());
+        Ok(self.number(key, default, least, 1_000_000)?.max(1))
+    }
+
     fn boolean(&self, key: &str, default: bool) -> Result<bool, ConfigError> {
         match self.text(key).map(|value| value.to_ascii_lowercase()).as_deref() {
             None => Ok(default),
@@ -188,7 +218,7 @@ impl Settings {
                 });
             }
         };
-        let tick_time_ms = self.number("tickTime", 3000, 10, 3_600_000)?;
+        let tick_time_ms = self.number("tickTime", 3000, 1, 3_600_000)?;
         let (session_timeout_ms_min, session_timeout_ms_max) = self.session_bounds(tick_time_ms)?;
         let purge_interval = self.number("autopurge.purgeInterval", 1, 0, i32::MAX)?;
         if purge_interval == 0 && self.found.contains_key("autopurge.purgeInterval") {
@@ -198,20 +228,20 @@ impl Settings {
         Ok(Config {
             id,
             tick_time_ms,
-            init_limit_ticks: self.number("initLimit", 10, 1, 1_000_000)?,
-            sync_limit_ticks: self.number("syncLimit", 5, 1, 1_000_000)?,
+            init_limit_ticks: self.limit_ticks("initLimit", 10, &servers)?,
+            sync_limit_ticks: self.limit_ticks("syncLimit", 5, &servers)?,
             log_dir: self.text("dataLogDir").unwrap_or_else(|| data_dir.clone()),
             data_dir,
             client_address: self.client_address(own)?,
             client_port,
-            connections_per_address_max: self.number("maxClientCnxns", 60, 0, i32::MAX as usize)?,
-            connections_max: self.number("maxCnxns", 0, 0, i32::MAX as usize)?,
+            connections_per_address_max: self.count("maxClientCnxns", 60)?,
+            connections_max: self.count("maxCnxns", 0)?,
             session_timeout_ms_min,
             session_timeout_ms_max,
-            snapshot_txns: self.number("snapCount", 100_000, 2, i32::MAX as u64)?,
+            snapshot_txns: self.at_least("snapCount", 100_000, 2)?,
             snapshot_kib: self.number("snapSizeLimitInKb", 4 << 20, 1, i64::MAX as u64 >> 10)?,
             pre_alloc_kib: self.number("preAllocSize", 64 << 10, 0, 1 << 20)?,
-            retain: self.number("autopurge.snapRetainCount", 3, 3, 1_000_000)?,
+            retain: self.at_least("autopurge.snapRetainCount", 3, 3)? as usize,
             window_entries: self.number("commitLogCount", 10_000, 1, 10_000_000)?,
             frame_len_bytes_max: self.number(
                 "jute.maxbuffer",
@@ -220,6 +250,7 @@ impl Settings {
                 FRAME_LEN_BYTES_MAX_MAX,
             )?,
             words: self.words(),
+            loss: Loss::default(),
             // On unless it is turned off: who asks for a TTL wants one.
             rules: Rules { has_ttl: self.boolean("extendedTypesEnabled", true)? },
             reap: ReapSettings {
@@ -382,7 +413,7 @@ impl Settings {
     }
 
     fn id(
-        &self,
+        &mut self,
         id: Option<u8>,
         data_dir: &str,
         servers: &BTreeMap<u8, Server>,
@@ -406,7 +437,8 @@ impl Settings {
         };
         let votes = servers.get(&id).is_some_and(|own| own.role == Role::Participant);
         if is_observer && votes {
-            return Err(self.wrong("peerType", "server lines say that this member votes"));
+            let text = "the server lines say that this member votes, and they count";
+            self.warn_at("peerType", text);
         }
         Ok(id)
     }

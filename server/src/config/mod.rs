@@ -10,7 +10,9 @@ use std::{collections::BTreeMap, net::IpAddr};
 
 use thiserror::Error;
 
-use crate::{acl::Access, pipeline::prepare::Rules, replica::ReapSettings, shared::LocalSessions};
+use crate::{
+    acl::Access, boot::Loss, pipeline::prepare::Rules, replica::ReapSettings, shared::LocalSessions,
+};
 
 pub use self::{
     file::load,
@@ -75,6 +77,8 @@ pub struct Config {
     /// Whether clients that ask for no more are served reads without a leader
     /// (`readonlymode.enabled`).
     pub has_read_only_mode: bool,
+    /// What is done about acknowledged writes that the disk has lost; from the command line.
+    pub loss: Loss,
     /// Listen for other members on every address (`quorumListenOnAllIPs`).
     pub listens_on_all: bool,
 }

@@ -13,7 +13,7 @@ use super::{Config, Role, Server};
 use crate::{
     acl::Access,
     admin::Whitelist,
-    boot::{ENGINE_TICK_MS, Plan},
+    boot::{ENGINE_TICK_MS, Loss, Plan},
     driver::Settings,
     net::{Facts, listener::ConnectionLimits, peers::Peer},
     pipeline::prepare::Rules,
@@ -73,6 +73,7 @@ impl Config {
             access: Access::default(),
             local_sessions: LocalSessions::Off,
             has_read_only_mode: false,
+            loss: Loss::default(),
             listens_on_all: false,
         }
     }
@@ -224,6 +225,7 @@ impl Config {
             log_dir: self.log_dir.clone(),
             retain: self.retain,
             log: LogOptions::default().pre_alloc_size_kib(self.pre_alloc_kib),
+            loss: self.loss,
             engine,
             replica: replica::Settings {
                 snapshot_txns: snapshot_txns.max(1),

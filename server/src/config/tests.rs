@@ -31,9 +31,9 @@ fn an_unknown_key_is_named_with_its_line() {
 #[test]
 fn a_wrong_value_is_named_with_what_is_accepted() {
     let error = config("dataDir=/d\nclientPort=2181\ntickTime=fast\n").unwrap_err();
-    assert_eq!(error.to_string(), "zoo.cfg:3: tickTime=fast: expected a number from 10 to 3600000");
+    assert_eq!(error.to_string(), "zoo.cfg:3: tickTime=fast: expected a number from 1 to 3600000");
     for wrong in
-        ["clientPort=99999", "syncLimit=0", "server.0=a:1:2", "server.1=a", "jute.maxbuffer=-1"]
+        ["clientPort=99999", "syncLimit=-1", "server.0=a:1:2", "server.1=a", "jute.maxbuffer=-1"]
     {
         assert!(config(&format!("dataDir=/d\nclientPort=1\n{wrong}\n")).is_err(), "{wrong}");
     }
@@ -256,11 +256,24 @@ fn names_of_client_addresses_are_looked_up() {
 }
 
 #[test]
-fn peer_type_is_one_of_two_and_agrees_with_the_list() {
+fn peer_type_is_one_of_two_and_the_list_counts() {
     let text = "dataDir=/d\nclientPort=1\nserver.1=a:1:2\nserver.2=b:1:2\npeerType=";
     assert!(config(&format!("{text}Participant\n")).is_ok());
-    assert!(config(&format!("{text}observer\n")).is_err());
+    let (_, notes) = config(&format!("{text}observer\n")).unwrap();
+    assert!(notes.iter().any(|note| note.text.contains("server lines")), "{notes:?}");
     assert!(config(&format!("{text}boss\n")).is_err());
+}
+
+#[test]
+fn what_zookeeper_raises_or_reads_as_no_limit_is_taken() {
+    let of = |lines: &str| config(&format!("dataDir=/d\nclientPort=1\n{lines}\n")).unwrap();
+    let (low, notes) = of("autopurge.snapRetainCount=1\nsnapCount=1");
+    assert_eq!((low.retain, low.snapshot_txns), (3, 2));
+    assert_eq!(notes.iter().filter(|note| note.level == NoteLevel::Warning).count(), 2);
+    assert_eq!(of("maxClientCnxns=-1").0.connections_per_address_max, 0);
+    assert_eq!(of("tickTime=5\ninitLimit=0\nsyncLimit=0").0.init_limit_ticks, 1);
+    let ensemble = "dataDir=/d\nclientPort=1\nserver.1=a:1:2\nserver.2=b:1:2\ninitLimit=0\n";
+    assert!(config(ensemble).is_err(), "members with others need the time");
 }
 
 #[test]

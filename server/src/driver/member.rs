@@ -10,7 +10,7 @@ use std::{
 };
 
 use conclave_protocol::ids::ServerId;
-use conclave_snapshots::fs::RealFs;
+use conclave_snapshots::fs::{DirLock, RealFs};
 use conclave_zab::{Engine, Role};
 use thiserror::Error;
 use tokio::sync::mpsc;
@@ -65,6 +65,17 @@ pub enum StartError {
         /// Why.
         source: std::io::Error,
     },
+    /// Another process uses its data.
+    #[error("{0} is in use by another process")]
+    InUse(String),
+    /// Its data cannot be locked.
+    #[error("cannot lock {dir}: {source}")]
+    Lock {
+        /// Which folder.
+        dir: String,
+        /// Why.
+        source: std::io::Error,
+    },
     /// The system has no entropy or no threads to give.
     #[error("cannot start: {0}")]
     System(String),
@@ -79,6 +90,7 @@ pub struct Member {
     stop: CancellationToken,
     failed: CancellationToken,
     threads: Vec<JoinHandle<()>>,
+    _locks: Vec<DirLock>,
 }
 
 impl Member {
@@ -91,6 +103,7 @@ impl Member {
         let clock = Clock::start();
         let seed = draw_seed()?;
         let me = settings.plan.me;
+        let locks = lock(&settings.plan)?;
         let client_listener = listen(settings.client_address)?;
         let peer_listener = settings.peer_address.map(listen).transpose()?;
         let client_address = client_listener
@@ -124,6 +137,7 @@ impl Member {
             events: events.clone(),
             work: work.clone(),
             failed: failed.clone(),
+            stop: stop.clone(),
             room: RoomWatch::default(),
         };
         let owner = Owner {
@@ -159,7 +173,7 @@ impl Member {
             stop.clone(),
         ));
         tracing::info!(member = me.0, %client_address, "member started");
-        Ok(Self { handle, client_address, work, stop, failed, threads })
+        Ok(Self { handle, client_address, work, stop, failed, threads, _locks: locks })
     }
 
     /// Returns where clients connect.
@@ -193,6 +207,17 @@ impl Member {
         drop(joined.await);
         tracing::info!(member = self.handle.shared.me.0, "member stopped");
     }
+}
+
+/// Locks the folders of a member's data: two that write to one log would ruin it.
+fn lock(plan: &Plan) -> Result<Vec<DirLock>, StartError> {
+    let dirs: BTreeSet<&String> = [&plan.data_dir, &plan.log_dir].into();
+    let lock = |dir: &String| match DirLock::acquire(dir) {
+        Ok(Some(lock)) => Ok(lock),
+        Ok(None) => Err(StartError::InUse(dir.clone())),
+        Err(source) => Err(StartError::Lock { dir: dir.clone(), source }),
+    };
+    dirs.into_iter().map(lock).collect()
 }
 
 fn listen(address: SocketAddr) -> Result<tokio::net::TcpListener, StartError> {

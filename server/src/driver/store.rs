@@ -63,7 +63,18 @@ pub(super) struct StoreThread<F: Fs> {
     pub(super) work: std_mpsc::Sender<Work>,
     /// Cancelled when the storage has failed and the member must stop.
     pub(super) failed: CancellationToken,
+    /// Cancelled when the member is told to end.
+    pub(super) stop: CancellationToken,
     pub(super) room: RoomWatch,
+}
+
+/// How an append ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Appended {
+    /// It is in the log.
+    Done,
+    /// There was no room for it until the member was told to end.
+    Stopped,
 }
 
 /// When the disk was looked at last, and how it was.
@@ -137,12 +148,17 @@ impl<F: Fs> StoreThread<F> {
         entries: &[Entry],
         work: &std_mpsc::Receiver<Work>,
     ) -> Result<Option<Work>, StorageError> {
-        self.append(entries)?;
+        if self.append(entries)? == Appended::Stopped {
+            return Ok(Some(Work::Stop));
+        }
         let (mut mark, mut count, mut next) = (first, entries.len(), None);
         while count < SYNC_ENTRIES_MAX {
             match work.try_recv() {
                 Ok(Work::Command(StoreCommand::Append { mark: later, entries })) => {
-                    self.append(&entries)?;
+                    if self.append(&entries)? == Appended::Stopped {
+                        next = Some(Work::Stop);
+                        break;
+                    }
                     mark = later;
                     count += entries.len();
                 }
@@ -162,10 +178,14 @@ impl<F: Fs> StoreThread<F> {
     }
 
     /// Waits out a full disk, which leaves the log as it was: writes wait, nothing is lost.
-    fn append(&mut self, entries: &[Entry]) -> Result<(), StorageError> {
+    fn append(&mut self, entries: &[Entry]) -> Result<Appended, StorageError> {
         let mut has_warned = false;
         loop {
             match self.store.append(entries) {
+                // Nobody was told that it was written.
+                Err(StorageError::NoSpace { .. }) if self.stop.is_cancelled() => {
+                    return Ok(Appended::Stopped);
+                }
                 Err(StorageError::NoSpace { .. }) => {
                     if !has_warned {
                         let member = self.shared.me.0;
@@ -175,7 +195,7 @@ impl<F: Fs> StoreThread<F> {
                     std::thread::sleep(Duration::from_millis(NO_SPACE_REST_MS));
                     self.look_at_room();
                 }
-                result => return result,
+                result => return result.map(|()| Appended::Done),
             }
         }
     }

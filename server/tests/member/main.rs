@@ -5,6 +5,7 @@
 mod access;
 mod connections;
 mod local_sessions;
+mod losses;
 mod reaping;
 mod support;
 mod words;

@@ -82,6 +82,27 @@ impl Member {
         self.member = Some(self.runtime.block_on(started).unwrap());
     }
 
+    /// Starts it, or tells why that is not possible.
+    pub(crate) fn try_run(&mut self) -> Result<(), String> {
+        let started = driver::Member::start(self.config.settings());
+        let started = self.runtime.block_on(started).map_err(|error| error.to_string())?;
+        self.member = Some(started);
+        Ok(())
+    }
+
+    /// Starts another on the same data, or tells why that is not possible.
+    pub(crate) fn try_run_another(&mut self) -> Result<(), String> {
+        let started = driver::Member::start(self.config.settings());
+        let other = self.runtime.block_on(started).map_err(|error| error.to_string())?;
+        self.runtime.block_on(other.stop());
+        Ok(())
+    }
+
+    /// Gives access to what it will be started with.
+    pub(crate) const fn config_mut(&mut self) -> &mut config::Config {
+        &mut self.config
+    }
+
     /// Ends it; its data stays.
     pub(crate) fn stop(&mut self) {
         if let Some(member) = self.member.take() {

@@ -7,7 +7,7 @@ mod faulty;
 mod real;
 
 pub use faulty::{CrashMode, Fault, FaultyFs};
-pub use real::RealFs;
+pub use real::{DirLock, RealFs};
 
 /// A file system. A name is durable only after [`Fs::sync_dir`] of the folder it is in.
 pub trait Fs: Clone + Debug + Send + Sync + 'static {

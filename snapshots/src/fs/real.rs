@@ -9,7 +9,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{FallocateFlags, fallocate, statvfs},
+    fs::{FallocateFlags, FlockOperation, fallocate, flock, statvfs},
     io::Errno,
 };
 
@@ -18,6 +18,31 @@ use super::{File, Fs, Room};
 /// The system's file system.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RealFs;
+
+/// A folder that no other process uses, for as long as this lives.
+#[derive(Debug)]
+pub struct DirLock {
+    _file: fs::File,
+}
+
+impl DirLock {
+    /// Locks a folder, which is created where it is missing; `None` when another process has it.
+    ///
+    /// # Errors
+    ///
+    /// What the disk says.
+    pub fn acquire(dir: &str) -> io::Result<Option<Self>> {
+        RealFs.create_dir_all(dir)?;
+        let path = Path::new(dir).join("lock");
+        let mut options = fs::OpenOptions::new();
+        let file = options.write(true).create(true).truncate(false).open(path)?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Some(Self { _file: file })),
+            Err(Errno::WOULDBLOCK) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
 
 /// A file of the system's.
 #[derive(Debug)]

@@ -17,7 +17,7 @@ use conclave_snapshots::{
     fs::{FaultyFs, Fs},
     image::{ImageReceiver, ImageRecord, ImageWriter, read_chunk},
     log::{Log, LogOptions},
-    recover::{ImageSink, RecoverError, Recovered, recover, recover_or_set_aside},
+    recover::{ImageSink, NoLog, RecoverError, Recovered, recover, recover_or_set_aside},
     retain::retain,
 };
 
@@ -94,7 +94,7 @@ pub fn open<F: Fs>(fs: &F) -> Result<(Recovered<F>, Vec<Entry>), RecoverError> {
 /// As [`open`], with damage set aside.
 pub fn open_aside<F: Fs>(fs: &F) -> (Recovered<F>, Vec<Entry>) {
     let mut sink = Sink::default();
-    let recovered = recover_or_set_aside(fs, DATA, LOG, OPTIONS, &mut sink).unwrap();
+    let recovered = recover_or_set_aside(fs, DATA, LOG, OPTIONS, NoLog::Lost, &mut sink).unwrap();
     let mut history = sink.0;
     history.extend(recovered.entries.iter().cloned());
     (recovered, history)
