@@ -71,6 +71,21 @@ impl Op {
         }
     }
 
+    /// Returns the number that its result has: in a multi the flags alone decide which kind of
+    /// create it is, and the stat is told only of containers and TTL znodes.
+    pub const fn answered_as(&self) -> OpCode {
+        match self {
+            Self::Create(create)
+            | Self::Create2(create)
+            | Self::CreateContainer(create)
+            | Self::CreateTtl { create, .. } => match create.flags {
+                4..=6 => OpCode::Create2,
+                _ => OpCode::Create,
+            },
+            other => other.opcode(),
+        }
+    }
+
     fn decode(opcode: i32, reader: &mut Reader) -> Result<Self, DecodeError> {
         Ok(match OpCode::from_wire(opcode) {
             Some(OpCode::Create) => Self::Create(Create::decode(reader)?),

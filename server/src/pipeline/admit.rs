@@ -166,7 +166,7 @@ impl Stage<'_> {
             | Request::SetData { .. }
             | Request::SetAcl { .. }
             | Request::Check { .. } => Shape::One(opcode),
-            Request::Multi(ref ops) => Shape::Multi(ops.iter().map(Op::opcode).collect()),
+            Request::Multi(ref ops) => Shape::Multi(ops.iter().map(Op::answered_as).collect()),
             read => return self.read(xid, read),
         };
         let needs_upgrade = self.connection.is_local() && kind::creates_ephemeral(&request);

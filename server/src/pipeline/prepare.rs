@@ -205,6 +205,10 @@ impl Stage<'_> {
         let mut changes = Vec::with_capacity(ops.len());
         for (index, op) in ops.into_iter().enumerate() {
             let result = match op {
+                // These have no TTL to go with the flags.
+                Op::Create(create) | Op::Create2(create) if matches!(create.flags, 5 | 6) => {
+                    Err(ErrorCode::MarshallingError)
+                }
                 Op::Create(create) | Op::Create2(create) => self.create(&create, Wanted::Plain),
                 Op::CreateContainer(create) => self.create(&create, Wanted::Container),
                 Op::CreateTtl { create, ttl_ms } => self.create(&create, Wanted::Ttl(ttl_ms)),
@@ -214,6 +218,11 @@ impl Stage<'_> {
             };
             match result {
                 Ok(change) => changes.push(change),
+                // A malformed operation makes a malformed request.
+                Err(code @ ErrorCode::MarshallingError) => {
+                    self.outstanding.undo();
+                    return Change::Error(code);
+                }
                 Err(code) => {
                     self.outstanding.undo();
                     return Change::MultiError { failed_op: index as u32, code };
@@ -417,5 +426,52 @@ fn parent_of(path: &str) -> Result<&str, ErrorCode> {
         Some(_) if path.contains('\0') => Err(ErrorCode::BadArguments),
         Some(0) => Ok("/"),
         Some(slash) => Ok(&path[..slash]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::BytesMut;
+    use conclave_protocol::ids::Xid;
+
+    use super::*;
+
+    const ME: ServerId = ServerId(1);
+
+    fn multi(ops: Vec<Op>) -> Change {
+        let (mut outstanding, state) = (Outstanding::default(), State::new(0));
+        let mut body = BytesMut::new();
+        Request::Multi(ops).encode(&mut body);
+        let opcode = OpCode::Multi.to_wire();
+        let actions = [
+            Action::Open { timeout_ms: 10_000, password: Password::ZERO },
+            Action::Request { opcode, body: body.freeze() },
+        ];
+        let changes = actions.map(|action| {
+            let session = SessionId(1);
+            let request =
+                Forwarded { seq: 0, session, xid: Xid(0), identities: Vec::new(), action };
+            prepare(&mut outstanding, &state, ME, request, 0).change
+        });
+        let [_, change] = changes;
+        change
+    }
+
+    fn delete(path: Text) -> Op {
+        Op::Delete { path, version: -1 }
+    }
+
+    fn create(flags: i32) -> Op {
+        Op::Create(Create { path: "/a".into(), data: None, acl: Some(vec![Acl::open()]), flags })
+    }
+
+    #[test]
+    fn the_flags_of_a_ttl_znode_make_a_multi_malformed_unless_it_has_failed_before() {
+        for flags in [5, 6] {
+            let change = multi(vec![create(0), create(flags)]);
+            assert_eq!(change, Change::Error(ErrorCode::MarshallingError));
+        }
+        let change = multi(vec![delete("/missing".into()), create(5)]);
+        assert_eq!(change, Change::MultiError { failed_op: 0, code: ErrorCode::NoNode });
     }
 }
