@@ -71,6 +71,19 @@ impl Op {
         }
     }
 
+    /// Returns the path it is about.
+    pub const fn path(&self) -> &Text {
+        match self {
+            Self::Create(create) | Self::Create2(create) | Self::CreateContainer(create) => {
+                &create.path
+            }
+            Self::CreateTtl { create, .. } => &create.path,
+            Self::Delete { path, .. } | Self::SetData { path, .. } | Self::Check { path, .. } => {
+                path
+            }
+        }
+    }
+
     /// Returns the number that its result has: in a multi the flags alone decide which kind of
     /// create it is, and the stat is told only of containers and TTL znodes.
     pub const fn answered_as(&self) -> OpCode {

@@ -12,7 +12,7 @@ use conclave_protocol::{
     multi::Op,
     opcode::OpCode,
     peer::forward::{Action, Forwarded},
-    request::{Create, Request, RequestHeader},
+    request::{Request, RequestHeader},
     response::Response,
 };
 
@@ -138,15 +138,6 @@ impl Stage<'_> {
             return self.refuse(xid, ErrorCode::SystemError);
         }
         let shape = match request {
-            Request::Create(Create { ref path, .. })
-            | Request::Create2(Create { ref path, .. })
-            | Request::CreateContainer(Create { ref path, .. })
-            | Request::CreateTtl { create: Create { ref path, .. }, .. }
-            | Request::Delete { ref path, .. }
-                if path.is_null() =>
-            {
-                return self.refuse(xid, ErrorCode::MarshallingError);
-            }
             Request::Auth { scheme, data, .. } => {
                 return self.auth(xid, scheme.as_str(), data.as_deref());
             }

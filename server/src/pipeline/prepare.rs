@@ -202,6 +202,10 @@ impl Stage<'_> {
     }
 
     fn multi(&mut self, ops: Vec<Op>) -> Change {
+        // Wherever it stands: ZooKeeper looks at all paths before it looks at an operation.
+        if ops.iter().any(|op| op.path().is_null()) {
+            return Change::Error(ErrorCode::MarshallingError);
+        }
         let mut changes = Vec::with_capacity(ops.len());
         for (index, op) in ops.into_iter().enumerate() {
             let result = match op {
@@ -234,7 +238,7 @@ impl Stage<'_> {
 
     fn create(&mut self, create: &Create, wanted: Wanted) -> Result<Change, ErrorCode> {
         let mode = self.mode(create.flags, wanted)?;
-        let path = lossy(&create.path);
+        let path = present(&create.path)?;
         let parent_path = parent_of(&path)?;
         let acl = acl::resolve(create.acl.as_deref(), self.identities)?;
         let mut parent = self.find(parent_path)?;
@@ -289,7 +293,7 @@ impl Stage<'_> {
     }
 
     fn delete(&mut self, path: &Text, version: i32) -> Result<Change, ErrorCode> {
-        let path = lossy(path);
+        let path = present(path)?;
         if RESERVED.contains(&path.as_str()) {
             return Err(ErrorCode::BadArguments);
         }
@@ -413,6 +417,11 @@ fn lossy(path: &Text) -> String {
     path.as_bytes().map_or_else(String::new, |bytes| String::from_utf8_lossy(bytes).into_owned())
 }
 
+/// Returns the text of a path that must not be null.
+fn present(path: &Text) -> Result<String, ErrorCode> {
+    if path.is_null() { Err(ErrorCode::MarshallingError) } else { Ok(lossy(path)) }
+}
+
 fn valid(path: &Text) -> Result<String, ErrorCode> {
     let path = lossy(path);
     path::validate(&path).map_err(|_| ErrorCode::BadArguments)?;
@@ -463,6 +472,12 @@ mod tests {
 
     fn create(flags: i32) -> Op {
         Op::Create(Create { path: "/a".into(), data: None, acl: Some(vec![Acl::open()]), flags })
+    }
+
+    #[test]
+    fn a_null_path_in_a_multi_is_told_before_what_fails_ahead_of_it() {
+        let change = multi(vec![delete("/missing".into()), delete(Text::NULL)]);
+        assert_eq!(change, Change::Error(ErrorCode::MarshallingError));
     }
 
     #[test]
