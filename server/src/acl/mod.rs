@@ -77,7 +77,8 @@ fn parse_network(text: &str) -> Option<Network> {
 ///
 /// # Errors
 ///
-/// [`ErrorCode::InvalidAcl`] for an empty list, an unknown scheme or a malformed identity.
+/// [`ErrorCode::InvalidAcl`] for an empty list, an unknown scheme or a malformed identity,
+/// [`ErrorCode::MarshallingError`] for a null one.
 pub fn resolve(list: Option<&[Acl]>, identities: &[Identity]) -> Result<Vec<Acl>, ErrorCode> {
     let list = list.unwrap_or_default();
     if list.is_empty() || list.len() > ACL_ENTRIES_MAX {
@@ -85,7 +86,7 @@ pub fn resolve(list: Option<&[Acl]>, identities: &[Identity]) -> Result<Vec<Acl>
     }
     let mut unique: Vec<&Acl> = Vec::with_capacity(list.len());
     for entry in list {
-        if !unique.contains(&entry) {
+        if !is_among(entry, &unique)? {
             unique.push(entry);
         }
     }
@@ -101,10 +102,9 @@ pub fn resolve(list: Option<&[Acl]>, identities: &[Identity]) -> Result<Vec<Acl>
                 return Err(ErrorCode::InvalidAcl);
             }
             resolved.extend(own);
-        } else if is_valid(&entry.identity) {
-            resolved.push(entry.clone());
         } else {
-            return Err(ErrorCode::InvalidAcl);
+            check_identity(&entry.identity)?;
+            resolved.push(entry.clone());
         }
         // Each `auth` stands for all identities of the client.
         if resolved.len() > ACL_ENTRIES_MAX {
@@ -114,16 +114,33 @@ pub fn resolve(list: Option<&[Acl]>, identities: &[Identity]) -> Result<Vec<Acl>
     Ok(resolved)
 }
 
-fn is_valid(identity: &Identity) -> bool {
-    let Some((scheme, id)) = identity.scheme.as_str().zip(identity.id.as_str()) else {
-        return false;
-    };
-    match scheme {
+/// Compares part by part, as ZooKeeper does: a null is malformed where it is looked at.
+fn is_among(entry: &Acl, unique: &[&Acl]) -> Result<bool, ErrorCode> {
+    let Identity { scheme, id } = &entry.identity;
+    for kept in unique.iter().filter(|kept| kept.perms == entry.perms) {
+        let is_same_scheme = *scheme == kept.identity.scheme;
+        if scheme.is_null() || is_same_scheme && id.is_null() {
+            return Err(ErrorCode::MarshallingError);
+        }
+        if is_same_scheme && *id == kept.identity.id {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn check_identity(identity: &Identity) -> Result<(), ErrorCode> {
+    let scheme = identity.scheme.as_str();
+    if matches!(scheme, Some("world" | "digest" | "ip")) && identity.id.is_null() {
+        return Err(ErrorCode::MarshallingError);
+    }
+    let is_valid = scheme.zip(identity.id.as_str()).is_some_and(|(scheme, id)| match scheme {
         "world" => id == "anyone",
         "digest" => id.split(':').count() == 2,
         "ip" => parse_network(id).is_some(),
         _ => false,
-    }
+    });
+    if is_valid { Ok(()) } else { Err(ErrorCode::InvalidAcl) }
 }
 
 /// Returns the list as a client without ADMIN may see it: digests hidden.
@@ -149,6 +166,8 @@ pub fn masked(list: &[Acl]) -> Vec<Acl> {
 
 #[cfg(test)]
 mod tests {
+    use conclave_protocol::text::Text;
+
     use super::*;
 
     fn entry(perms: Perms, scheme: &str, id: &str) -> Acl {
@@ -189,6 +208,25 @@ mod tests {
             assert_eq!(resolve(Some(&list), &[]), Err(ErrorCode::InvalidAcl), "{list:?}");
         }
         assert_eq!(resolve(None, &[]), Err(ErrorCode::InvalidAcl));
+    }
+
+    #[test]
+    fn a_null_identity_is_malformed_where_it_is_looked_at() {
+        let null = |perms, scheme: &str| Acl {
+            perms,
+            identity: Identity { scheme: scheme.into(), id: Text::NULL },
+        };
+        let ip = entry(Perms::ALL, "ip", "127.0.0.1");
+        let own = entry(Perms::ALL, "auth", "");
+        for (list, expected) in [
+            (vec![null(Perms::ALL, "ip")], ErrorCode::MarshallingError),
+            (vec![null(Perms::ALL, "magic")], ErrorCode::InvalidAcl),
+            // Compared with the first entry before the second is found to be nobody's.
+            (vec![ip.clone(), own.clone(), null(Perms::ALL, "ip")], ErrorCode::MarshallingError),
+            (vec![ip, own, null(Perms::READ, "ip")], ErrorCode::InvalidAcl),
+        ] {
+            assert_eq!(resolve(Some(&list), &[]), Err(expected), "{list:?}");
+        }
     }
 
     #[test]
