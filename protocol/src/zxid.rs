@@ -57,6 +57,12 @@ impl Zxid {
         }
     }
 
+    /// Returns whether it is after `other`, where either may be a client's word, and negative: such a
+    /// one is before every txn.
+    pub const fn is_after(self, other: Self) -> bool {
+        self.to_wire() > other.to_wire()
+    }
+
     /// Returns the wire form of reply headers, where [`Self::NONE`] is -1.
     pub const fn to_wire(self) -> i64 {
         self.0 as i64

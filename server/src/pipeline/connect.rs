@@ -40,7 +40,7 @@ pub fn admit_connect(
     if service == Service::None || service == Service::ReadOnly && request.read_only != Some(true) {
         return Err(AdmitError::NotServing);
     }
-    if request.last_zxid_seen > shared.state.read().last_applied {
+    if request.last_zxid_seen.is_after(shared.state.read().last_applied) {
         return Err(AdmitError::FromTheFuture);
     }
     connection.asked(Some(OpCode::CreateSession), 0);

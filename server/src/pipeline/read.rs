@@ -201,7 +201,7 @@ impl Stage<'_> {
         for path in data.iter().filter_map(Text::as_str) {
             match self.watched(path) {
                 None => self.tell(EventKind::NodeDeleted, path),
-                Some(node) if node.stat().mzxid > relative_zxid => {
+                Some(node) if node.stat().mzxid.is_after(relative_zxid) => {
                     self.tell(EventKind::NodeDataChanged, path);
                 }
                 Some(_) => self.arm(path, true, WatchKind::Data),
@@ -216,7 +216,7 @@ impl Stage<'_> {
         for path in child.iter().filter_map(Text::as_str) {
             match self.watched(path) {
                 None => self.tell(EventKind::NodeDeleted, path),
-                Some(node) if node.stat().pzxid > relative_zxid => {
+                Some(node) if node.stat().pzxid.is_after(relative_zxid) => {
                     self.tell(EventKind::NodeChildrenChanged, path);
                 }
                 Some(_) => self.arm(path, true, WatchKind::Child),
