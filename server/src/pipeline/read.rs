@@ -236,8 +236,10 @@ impl Stage<'_> {
 
     fn ephemerals(&self, prefix: &Text) -> Vec<Text> {
         let Some(prefix) = prefix.as_str() else { return Vec::new() };
+        // As Java's trim: a blank prefix, and the root with blanks around it, match all.
+        let is_all = matches!(prefix.trim_matches(|c| c <= ' '), "" | "/");
         let paths = self.state.tree.ephemerals(self.connection.session());
-        paths.filter(|path| path.starts_with(prefix)).map(Text::from).collect()
+        paths.filter(|path| is_all || path.starts_with(prefix)).map(Text::from).collect()
     }
 
     fn who_am_i(&self) -> Vec<ClientInfo> {
