@@ -1,7 +1,7 @@
 //! Reads: answered from this member's own state, under the guard the caller holds. A watch is
 //! armed under the same guard, so that no change falls between the read and its watch.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use bytes::Bytes;
 use conclave_protocol::{
@@ -84,11 +84,11 @@ impl Stage<'_> {
             }
             Request::SetWatches2 { relative_zxid, data, exist, child, persistent, recursive } => {
                 self.set_watches(*relative_zxid, data, exist, child);
-                for path in persistent.iter().filter_map(Text::as_str) {
-                    self.arm(path, true, WatchKind::Persistent);
+                for path in persistent.iter().flat_map(watchable) {
+                    self.arm(&path, true, WatchKind::Persistent);
                 }
-                for path in recursive.iter().filter_map(Text::as_str) {
-                    self.arm(path, true, WatchKind::PersistentRecursive);
+                for path in recursive.iter().flat_map(watchable) {
+                    self.arm(&path, true, WatchKind::PersistentRecursive);
                 }
                 Ok(Response::Empty)
             }
@@ -98,7 +98,7 @@ impl Stage<'_> {
             Request::GetEphemerals { prefix } => Ok(Response::Ephemerals(self.ephemerals(prefix))),
             Request::GetAllChildrenNumber { path } => {
                 let (path, _) = self.find(path, Perms::READ)?;
-                let count = self.state.tree.count_descendants(path).unwrap_or(0);
+                let count = self.state.tree.count_descendants(named(path)).unwrap_or(0);
                 Ok(Response::AllChildrenNumber(i32::try_from(count).unwrap_or(i32::MAX)))
             }
             Request::MultiRead(ops) => {
@@ -111,7 +111,7 @@ impl Stage<'_> {
 
     fn find<'p>(&self, path: &'p Text, perms: Perms) -> Result<(&'p str, Node<'_>), ErrorCode> {
         let path = readable(path)?;
-        let node = self.state.tree.node(path).ok_or(ErrorCode::NoNode)?;
+        let node = self.node(path).ok_or(ErrorCode::NoNode)?;
         if !acl::allows(node.acl(), self.identities, perms) {
             return Err(ErrorCode::NoAuth);
         }
@@ -119,14 +119,14 @@ impl Stage<'_> {
     }
 
     fn exists(&self, path: &Text, watch: bool) -> Result<Response, ErrorCode> {
-        let path = readable(path)?;
+        let path = watchable(path)?;
         if path.contains('\0') {
             return Err(ErrorCode::BadArguments);
         }
         // Armed also when there is none: it waits for the creation.
-        self.arm(path, watch, WatchKind::Data);
-        let node = self.state.tree.node(path).ok_or(ErrorCode::NoNode)?;
-        Ok(Response::Stat(self.data(path, &node).1))
+        self.arm(&path, watch, WatchKind::Data);
+        let node = self.node(&path).ok_or(ErrorCode::NoNode)?;
+        Ok(Response::Stat(self.data(&path, &node).1))
     }
 
     /// Answers one operation of a multiRead. Its watch flag is ignored, as in ZooKeeper.
@@ -177,56 +177,55 @@ impl Stage<'_> {
             _ => return Err(ErrorCode::MarshallingError),
         };
         if !path.is_null() {
-            self.arm(readable(path)?, true, kind);
+            self.arm(&watchable(path)?, true, kind);
         }
         Ok(Response::AddWatch { error: 0 })
     }
 
     fn check_watches(&self, path: &Text, kind: i32) -> Result<Response, ErrorCode> {
         let side = watch_side(kind)?;
-        let is_there = self.watches.is_watched(readable(path)?, side);
+        let is_there = self.watches.is_watched(&watchable(path)?, side);
         if is_there { Ok(Response::Empty) } else { Err(ErrorCode::NoWatcher) }
     }
 
     fn remove_watches(&self, path: &Text, kind: i32) -> Result<Response, ErrorCode> {
         let side = watch_side(kind)?;
         let was_there =
-            !path.is_null() && self.watches.disarm(self.connection.id, readable(path)?, side);
+            !path.is_null() && self.watches.disarm(self.connection.id, &watchable(path)?, side);
         if was_there { Ok(Response::Empty) } else { Err(ErrorCode::NoWatcher) }
     }
 
     /// Arms again what a client watched on another connection; what changed since
     /// `relative_zxid` is told at once instead.
     fn set_watches(&self, relative_zxid: Zxid, data: &[Text], exist: &[Text], child: &[Text]) {
-        for path in data.iter().filter_map(Text::as_str) {
-            match self.watched(path) {
-                None => self.tell(EventKind::NodeDeleted, path),
+        for path in data.iter().flat_map(watchable) {
+            match self.node(&path) {
+                None => self.tell(EventKind::NodeDeleted, &path),
                 Some(node) if node.stat().mzxid.is_after(relative_zxid) => {
-                    self.tell(EventKind::NodeDataChanged, path);
+                    self.tell(EventKind::NodeDataChanged, &path);
                 }
-                Some(_) => self.arm(path, true, WatchKind::Data),
+                Some(_) => self.arm(&path, true, WatchKind::Data),
             }
         }
-        for path in exist.iter().filter_map(Text::as_str) {
-            match self.watched(path) {
-                Some(_) => self.tell(EventKind::NodeCreated, path),
-                None => self.arm(path, true, WatchKind::Data),
+        for path in exist.iter().flat_map(watchable) {
+            match self.node(&path) {
+                Some(_) => self.tell(EventKind::NodeCreated, &path),
+                None => self.arm(&path, true, WatchKind::Data),
             }
         }
-        for path in child.iter().filter_map(Text::as_str) {
-            match self.watched(path) {
-                None => self.tell(EventKind::NodeDeleted, path),
+        for path in child.iter().flat_map(watchable) {
+            match self.node(&path) {
+                None => self.tell(EventKind::NodeDeleted, &path),
                 Some(node) if node.stat().pzxid.is_after(relative_zxid) => {
-                    self.tell(EventKind::NodeChildrenChanged, path);
+                    self.tell(EventKind::NodeChildrenChanged, &path);
                 }
-                Some(_) => self.arm(path, true, WatchKind::Child),
+                Some(_) => self.arm(&path, true, WatchKind::Child),
             }
         }
     }
 
-    /// Returns the znode that a path in a list of watches names; the empty string is the root.
-    fn watched(&self, path: &str) -> Option<Node<'_>> {
-        self.state.tree.node(if path.is_empty() { "/" } else { path })
+    fn node(&self, path: &str) -> Option<Node<'_>> {
+        self.state.tree.node(named(path))
     }
 
     fn tell(&self, kind: EventKind, path: &str) {
@@ -256,17 +255,25 @@ impl Stage<'_> {
     }
 }
 
-/// Returns the path a read names: the empty string is the root, as in ZooKeeper.
+/// Returns the path of a read, as it came.
 fn readable(path: &Text) -> Result<&str, ErrorCode> {
-    if path.is_null() {
-        return Err(ErrorCode::MarshallingError);
-    }
     match path.as_str() {
-        Some("") => Ok("/"),
         Some(path) => Ok(path),
+        None if path.is_null() => Err(ErrorCode::MarshallingError),
         // Not UTF-8: no znode has such a name.
         None => Err(ErrorCode::NoNode),
     }
+}
+
+/// Returns the path of a watch, which no znode needs to have; what is not UTF-8 becomes U+FFFD.
+fn watchable(path: &Text) -> Result<Cow<'_, str>, ErrorCode> {
+    path.as_bytes().map(|bytes| String::from_utf8_lossy(bytes)).ok_or(ErrorCode::MarshallingError)
+}
+
+/// Returns the path of the znode that a read means: the empty string is the root, as in ZooKeeper.
+/// A watch armed by that name is of that name all the same, and hears nothing of the root.
+fn named(path: &str) -> &str {
+    if path.is_empty() { "/" } else { path }
 }
 
 fn watch_side(kind: i32) -> Result<crate::watch::Side, ErrorCode> {
