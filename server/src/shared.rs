@@ -207,6 +207,8 @@ impl Shared {
             && let Some(old) = self.connections.get(&before).map(|entry| entry.value().clone())
         {
             old.close();
+            // Gone before the new connection is answered, though the old one may take longer to end.
+            self.watches.drop_connection(before);
         }
     }
 

@@ -124,9 +124,10 @@ async fn write(connection: Arc<Connection>, mut socket: OwnedWriteHalf, shared: 
             reply::drain(&connection, &state, &shared.watches);
         }
     }
+    // Before the client can see the end: with it go its watches.
+    shared.drop_connection(&connection);
     // Best effort: the other side may have gone.
     drop(socket.shutdown().await);
-    connection.cancelled.cancel();
 }
 
 /// Ends when a client has not taken its last bytes for as long as it may.
