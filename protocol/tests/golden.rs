@@ -236,7 +236,7 @@ fn every_recorded_frame_is_decoded_and_encoded_to_the_same_bytes() {
     let refused: Vec<(&str, usize)> =
         counts.refused.iter().map(|(scenario, count)| (scenario.as_str(), *count)).collect();
     assert_eq!(refused, REFUSED);
-    assert_eq!(scenarios, 93);
+    assert_eq!(scenarios, 94);
     assert!(counts.connects >= 100 && counts.requests >= 1000 && counts.replies >= 1000);
     assert!(counts.errors >= 300 && counts.events >= 100 && counts.words >= 30);
 }
