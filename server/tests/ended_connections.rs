@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use conclave_server::{clock::Clock, config, driver::Member};
+use conclave_server::{config, driver::Member};
 
 const ROUNDS: usize = 1000;
 
@@ -50,7 +50,7 @@ fn watches_are_gone_before_the_client_sees_the_end() {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let member = runtime.block_on(async {
-        let member = Member::start(config.settings(Clock::start())).await.unwrap();
+        let member = Member::start(config.settings()).await.unwrap();
         while !member.shared().is_serving() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }

@@ -445,6 +445,7 @@ mod tests {
 
     use super::*;
 
+    const RULES: Rules = Rules { has_ttl: true };
     const ME: ServerId = ServerId(1);
 
     fn multi(ops: Vec<Op>) -> Change {
@@ -460,7 +461,7 @@ mod tests {
             let session = SessionId(1);
             let request =
                 Forwarded { seq: 0, session, xid: Xid(0), identities: Vec::new(), action };
-            prepare(&mut outstanding, &state, ME, request, 0).change
+            prepare(&mut outstanding, &state, ME, request, RULES, 0).change
         });
         let [_, change] = changes;
         change

@@ -162,12 +162,10 @@ fn response(outcome: &Outcome, opcode: OpCode) -> Response {
 
 fn op_result(outcome: &Outcome, opcode: OpCode) -> OpResult {
     match (outcome, opcode) {
-        // As ZooKeeper does: create2 is answered like create here, and all else like create2.
-        (Outcome::Created { path, .. }, OpCode::Create | OpCode::Create2) => {
+        (Outcome::Created { path, .. }, OpCode::Create) => {
             OpResult::Create { path: path.as_str().into() }
         }
         (Outcome::Created { path, stat }, _) => {
-            let opcode = OpCode::Create2;
             OpResult::Create2 { opcode, path: path.as_str().into(), stat: *stat }
         }
         (Outcome::Changed(stat), _) => OpResult::SetData { stat: *stat },
