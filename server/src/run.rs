@@ -27,8 +27,8 @@ pub(crate) enum RunError {
     Start(#[from] StartError),
     #[error("no runtime: {0}")]
     Runtime(#[from] std::io::Error),
-    #[error("member {0} stopped: its storage failed, see the log")]
-    Storage(u8),
+    #[error("member {0} stopped by itself, see the log")]
+    Member(u8),
     #[error("no configuration given: use --config FILE, or dev")]
     NoConfig,
     #[error("ports {0} and up are not {1} free ports below 65536")]
@@ -89,7 +89,7 @@ async fn serve(configs: Vec<Config>, is_dev: bool) -> Result<(), RunError> {
     for (_, member) in members {
         member.stop().await;
     }
-    ended.map_or(Ok(()), |id| Err(RunError::Storage(id)))
+    ended.map_or(Ok(()), |id| Err(RunError::Member(id)))
 }
 
 async fn first_failed(members: &[(u8, Member)]) -> u8 {

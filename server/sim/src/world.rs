@@ -292,6 +292,7 @@ impl World {
                 let chunk = running.store.read_chunk(zxid, offset);
                 self.send(id, to, chunk);
             }
+            Effect::Halt(why) => panic!("member {} gives up: {why}", id.0),
         }
     }
 

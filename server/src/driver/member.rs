@@ -148,6 +148,7 @@ impl Member {
             store: work.clone(),
             links: BTreeMap::new(),
             figures: Published::new(shared.clone()),
+            failed: failed.clone(),
         };
         let threads = vec![
             spawn(format!("store-{me}"), move || store.run(&work_receiver))?,
@@ -186,7 +187,7 @@ impl Member {
         &self.handle.shared
     }
 
-    /// Waits until the member has failed by itself: its storage did.
+    /// Waits until the member has failed by itself: its storage did, or it met a txn that it does not know.
     pub async fn failed(&self) {
         self.failed.cancelled().await;
     }

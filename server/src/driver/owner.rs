@@ -36,6 +36,8 @@ pub(super) struct Owner {
     pub(super) store: std_mpsc::Sender<Work>,
     pub(super) links: BTreeMap<ServerId, Link>,
     pub(super) figures: super::member::Published,
+    /// Cancelled when the member cannot go on.
+    pub(super) failed: CancellationToken,
 }
 
 /// A link that carries messages.
@@ -109,6 +111,10 @@ impl Owner {
                     let link = link.sender.clone();
                     self.work(Work::SendChunk { link, zxid, offset });
                 }
+            }
+            Effect::Halt(why) => {
+                tracing::error!("{why}; this member stops");
+                self.failed.cancel();
             }
         }
     }

@@ -4,10 +4,13 @@
 use conclave_protocol::txn::{Entry, Txn};
 
 use super::{Effect, Replica};
-use crate::pipeline::{
-    apply::{self, Applied, Outcome},
-    forward::{Shape, Waiter},
-    notify, reply,
+use crate::{
+    pipeline::{
+        apply::{self, Applied, Outcome},
+        forward::{Shape, Waiter},
+        notify, reply,
+    },
+    shared::Service,
 };
 
 impl Replica {
@@ -15,8 +18,17 @@ impl Replica {
         let shared = self.shared.clone();
         let mut state = shared.state.write();
         for entry in &entries {
-            let txn = Txn::decode(entry.txn.clone())
-                .expect("prepare encoded it, and every hop and disk checked its checksum");
+            // Every hop and disk has checked its checksum: it was written by a newer release.
+            let txn = match Txn::decode(entry.txn.clone()) {
+                Ok(txn) => txn,
+                Err(error) => {
+                    let zxid = entry.zxid;
+                    self.is_halted = true;
+                    shared.set_service(Service::None);
+                    effects.push(Effect::Halt(format!("txn 0x{zxid} is not understood: {error}")));
+                    return;
+                }
+            };
             let seq = txn.origin.seq;
             let is_mine = txn.origin.server == shared.me && seq != 0;
             let waiter = is_mine.then(|| self.waiting.remove(seq)).flatten();

@@ -72,6 +72,8 @@ pub enum Effect {
         /// Where the piece begins, in bytes.
         offset: u64,
     },
+    /// End the member: it cannot go on without telling another story than the others. Says why.
+    Halt(String),
 }
 
 /// Work for the store. It is carried out in order; marks are answered by [`Event::Persisted`].

@@ -77,6 +77,8 @@ pub struct Replica {
     outputs: Vec<Output>,
     /// Txns and bytes delivered since the last snapshot began.
     since_snapshot: (u64, u64),
+    /// Set with [`Effect::Halt`]; nothing happens any more.
+    is_halted: bool,
 }
 
 /// The time as the last tick told it.
@@ -121,6 +123,7 @@ impl Replica {
             looking_since_ms: 0,
             outputs: Vec::new(),
             since_snapshot: (0, 0),
+            is_halted: false,
         }
     }
 
@@ -148,6 +151,9 @@ impl Replica {
 
     /// Advances the member by one event and appends what must be done to `effects`, in order.
     pub fn step(&mut self, event: Event, effects: &mut Vec<Effect>) {
+        if self.is_halted {
+            return;
+        }
         match event {
             Event::Tick { now_ms, wall_ms } => self.on_tick(now_ms, wall_ms, effects),
             Event::Submit(submissions) => self.on_submit(submissions, effects),
@@ -167,6 +173,9 @@ impl Replica {
 
     /// Sends on what has gathered since the last flush.
     pub fn flush(&mut self, effects: &mut Vec<Effect>) {
+        if self.is_halted {
+            return;
+        }
         if let Some(leading) = &mut self.leading {
             let proposals = std::mem::take(&mut leading.proposals);
             if !proposals.is_empty() {
@@ -266,6 +275,9 @@ impl Replica {
     }
 
     fn on_output(&mut self, output: Output, effects: &mut Vec<Effect>) {
+        if self.is_halted {
+            return;
+        }
         match output {
             Output::Send { to, message } => {
                 effects.push(Effect::Send { to, message: PeerMessage::Zab(message) });

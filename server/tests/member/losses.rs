@@ -1,7 +1,14 @@
 //! Goal: a member that cannot find what it had acknowledged says so and does no harm; one that is told to
 //! go on with what is left does. Method: the log folder is taken away, exchanged, and given back.
 
+use bytes::Bytes;
+use conclave_protocol::txn::Entry;
 use conclave_server::boot::Loss;
+use conclave_snapshots::{
+    fs::RealFs,
+    image::ImageRecord,
+    recover::{self, ImageSink},
+};
 
 use super::support::{Client, Member, create, errors, read};
 
@@ -60,6 +67,32 @@ fn a_member_of_three_without_its_log_is_repaired_by_the_leader() {
     lost.wait_serving();
     let mut client = Client::connect(lost.address());
     assert_eq!(errors(&client.ask(&[read("/a")])), [0]);
+}
+
+#[test]
+fn a_member_that_does_not_understand_a_txn_stops_before_it_tells_another_story() {
+    struct Nothing;
+    impl ImageSink for Nothing {
+        fn reset(&mut self) {}
+        fn record(&mut self, _: ImageRecord) -> Result<(), String> {
+            Ok(())
+        }
+    }
+    let mut member = Member::start("");
+    let mut client = Client::connect(member.address());
+    assert_eq!(errors(&client.ask(&[create("/a", 0)])), [0]);
+    member.stop();
+    let plan = member.config_mut().settings().plan;
+    let (data, log) = (&plan.data_dir, &plan.log_dir);
+    let mut disk = recover::recover(&RealFs, data, log, plan.log, &mut Nothing).unwrap();
+    let last = disk.entries.last().unwrap().zxid;
+    let unknown = Entry { zxid: last.successor().unwrap(), txn: Bytes::from_static(b"\xff newer") };
+    disk.log.append(&[unknown]).unwrap();
+    disk.log.sync().unwrap();
+    drop(disk);
+    member.run();
+    member.wait_failed();
+    member.wait_until("it serves nobody", |shared| !shared.is_serving());
 }
 
 #[test]

@@ -110,6 +110,14 @@ impl Member {
         }
     }
 
+    /// Waits until it has failed by itself.
+    pub(crate) fn wait_failed(&self) {
+        let failed = self.member.as_ref().unwrap().failed();
+        self.runtime
+            .block_on(async { tokio::time::timeout(PATIENCE, failed).await })
+            .expect("it fails in time");
+    }
+
     /// Waits until it serves.
     pub(crate) fn wait_serving(&self) {
         self.wait_until("it serves", |shared| shared.is_serving());
