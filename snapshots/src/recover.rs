@@ -97,7 +97,9 @@ pub fn recover<F: Fs>(
     let loaded = load_newest(fs, snapshot_dir, sink)?;
     let base = loaded.snapshot.unwrap_or(Zxid::ZERO);
     let replay = log::replay(fs, log_dir, base).map_err(|error| loaded.blame(error))?;
-    check_there(fs, snapshot_dir, log_dir, &replay)?;
+    if loaded.bad.is_empty() {
+        check_there(fs, snapshot_dir, log_dir, &replay)?;
+    }
     check_complete(fs, snapshot_dir, log_dir, &loaded, &replay)?;
     if epochs.is_none() && (loaded.snapshot.is_some() || replay.last > Zxid::ZERO) {
         let path = epochs::path(snapshot_dir);
@@ -221,7 +223,7 @@ fn load_newest<F: Fs>(
     Ok(loaded)
 }
 
-/// Checks that there is a log where one was written behind the snapshots.
+/// Checks that there is a log where one was written behind the snapshots, all of which are good.
 fn check_there<F: Fs>(
     fs: &F,
     snapshot_dir: &str,

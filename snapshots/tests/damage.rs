@@ -4,7 +4,11 @@
 mod common;
 
 use common::{DATA, EPOCHS, LOG, OPTIONS, entries_behind, open, open_aside, snapshot};
-use conclave_protocol::{peer::zab::Standing, txn::Entry, zxid::Zxid};
+use conclave_protocol::{
+    peer::zab::Standing,
+    txn::Entry,
+    zxid::{Epoch, Zxid},
+};
 use conclave_snapshots::{
     epochs,
     fs::{CrashMode, FaultyFs, Fs},
@@ -239,4 +243,28 @@ fn a_crash_while_setting_aside_never_makes_a_whole_member_of_it() {
             assert_eq!(standing, Standing::Repairing, "call {call}, {mode:?}");
         }
     }
+}
+
+#[test]
+fn a_log_that_begins_with_a_new_epoch_does_not_make_up_for_the_snapshot_before_it() {
+    let fs = FaultyFs::new(1);
+    let mut log = open(&fs).unwrap().0.log;
+    epochs::write(&fs, DATA, EPOCHS).unwrap();
+    let history = entries_behind(Zxid::ZERO, 3);
+    let fetched = snapshot(&fs, DATA, &history).unwrap();
+    log.reset(fetched).unwrap();
+    let path = format!("{DATA}/snapshot.{fetched}");
+    let bad = fs.copy(2);
+    bad.flip(&path, 40, 0);
+    let Err(RecoverError::Damaged(damage)) = open(&bad) else { panic!("this can be repaired") };
+    assert_eq!(damage.file, path);
+
+    let next = Zxid::new(Epoch(2), 1);
+    log.append(&[Entry { zxid: next, txn: history[0].txn.clone() }]).unwrap();
+    log.sync().unwrap();
+    assert_eq!(open(&fs).unwrap().0.log.last_zxid(), next);
+
+    fs.flip(&path, 40, 0);
+    let Err(RecoverError::Damaged(damage)) = open(&fs) else { panic!("a hole is taken for a log") };
+    assert_eq!(damage.file, path);
 }

@@ -108,12 +108,14 @@ fn read_one<F: Fs>(
     }
     let mut end = HEADER_LEN_BYTES;
     let mut newest = None;
-    while let Some(Record { zxid, txn, end: next, .. }) = segment.record(end) {
+    while let Some(Record { zxid, synced, txn, end: next }) = segment.record(end) {
         let is_in_order = match newest {
             None => zxid == first,
             Some(newest) => Zxid::is_followed_by(newest, zxid),
         };
-        if !is_in_order || (zxid > base && !replay.last.is_followed_by(zxid)) {
+        // A new epoch may follow any entry; that the one it followed is missing, the record tells.
+        let is_behind = replay.last.is_followed_by(zxid) && synced <= replay.last;
+        if !is_in_order || (zxid > base && !is_behind) {
             return Err(damaged(end, replay.last, "entries before this one are missing"));
         }
         if zxid > base {
