@@ -428,6 +428,11 @@ impl Connection {
         self.ready.notify_one();
     }
 
+    /// Lets nothing more be queued; what is may still be written.
+    pub fn seal(&self) {
+        self.outbox.lock().is_closing = true;
+    }
+
     /// Takes what waits to be written, and whether that is the last.
     pub fn take_outbox(&self) -> (BytesMut, bool) {
         let mut outbox = self.outbox.lock();

@@ -256,6 +256,8 @@ impl Shared {
     /// Forgets a connection and its watches; its session lives on.
     pub fn drop_connection(&self, connection: &Connection) {
         connection.cancelled.cancel();
+        // Before the lane is emptied: an answer from here on would come behind a gap.
+        connection.seal();
         {
             // From here on nothing is answered nor watched on it, whoever is about to.
             let mut lane = connection.lane();
@@ -275,5 +277,42 @@ impl Shared {
         for connection in all {
             self.drop_connection(&connection);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use conclave_protocol::{ids::Xid, response::Response, zxid::Zxid};
+
+    use super::*;
+    use crate::lane::Then;
+
+    fn shared() -> Shared {
+        let me = ServerId(1);
+        let terms = Terms {
+            session_timeout_ms_min: 4000,
+            session_timeout_ms_max: 40_000,
+            frame_len_bytes_max: 1 << 20,
+            access: Access::default(),
+            rules: Rules { has_ttl: true },
+            members: Bytes::new(),
+            local_sessions: LocalSessions::Off,
+            read_only_after_ms: None,
+        };
+        Shared::new(me, true, terms, MemberMetrics::new(me), 0, 1)
+    }
+
+    #[test]
+    fn a_write_that_is_done_when_its_connection_is_gone_is_not_answered_without_the_reads_before_it()
+     {
+        let shared = shared();
+        let address = ([127, 0, 0, 1], 1).into();
+        let connection = Connection::new(ConnId(1), address, Arc::from([]), shared.meters(), 0);
+        connection.reply(Xid(1), Zxid::ZERO, 0, &Response::Empty, Then::Continue);
+        let (before, _) = connection.take_outbox();
+        shared.drop_connection(&connection);
+        connection.reply(Xid(3), Zxid::ZERO, 0, &Response::Empty, Then::Continue);
+        let (behind, is_last) = connection.take_outbox();
+        assert!(!before.is_empty() && behind.is_empty() && is_last);
     }
 }
