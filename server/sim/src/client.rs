@@ -1,234 +1,448 @@
-//! A client without a socket: it speaks the real protocol into a member's lane and reads the
-//! outbox. It writes pairs of znodes by multi, and remembers what it was told. Between its writes
-//! it reads them back before they are answered, and looks behind a sync for what others wrote.
+//! A client without a socket: it speaks the real protocol into a member's lane, judges every answer,
+//! keeps its session over connections, and sets its watches again.
 
 use std::{collections::VecDeque, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
 use conclave_protocol::{
-    acl::Acl,
+    code::ErrorCode,
     connect::{ConnectRequest, ConnectResponse},
+    event::WatchEvent,
     frame,
-    ids::{Password, SessionId, Xid},
+    ids::{ServerId, SessionId, Xid},
     jute::Reader,
-    multi::Op,
     opcode::OpCode,
-    request::{Create, Request, RequestHeader},
-    response::ReplyHeader,
+    request::{Request, RequestHeader},
+    response::{ReplyHeader, Response},
     zxid::Zxid,
 };
-use conclave_server::{
-    lane::Connection,
-    pipeline::{admit, connect, forward::Submission},
-    shared::Shared,
+use conclave_server::lane::Connection;
+
+use crate::{
+    judge,
+    ledger::Ledger,
+    model::VALUE_BITS,
+    random::Random,
+    watched::{Kind, Watched},
+    workload::{self, Workload},
 };
 
 /// Longest frame a client takes, in bytes.
 const FRAME_LEN_BYTES_MAX: usize = 1 << 20;
 
-/// What a client waits for.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Asked {
-    /// A write of this value.
-    Write(u64),
-    /// A sync.
-    Sync,
-    /// A read of a value that has to be there.
-    Read(u64),
-}
+/// Session timeout that clients ask for, in milliseconds.
+const TIMEOUT_MS: i32 = 6000;
 
-/// What a client knows of one of its writes.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Outcome {
-    /// It was told that it was done.
-    Acknowledged,
-    /// The connection broke before it was told anything.
-    Unknown,
-}
+/// A client that hears nothing for this long looks for another member, in microseconds.
+const PATIENCE_US: u64 = 4_000_000;
 
-/// One client and its connection to one member.
+/// A client that asks nothing for this long pings, in microseconds.
+const PING_AFTER_US: u64 = 1_500_000;
+
+/// The xids of pings, of events, and of watches set again.
+const PING_XID: Xid = Xid(-2);
+const EVENT_XID: Xid = Xid(-1);
+const SET_WATCHES_XID: Xid = Xid(-8);
+
+/// A request on its way.
 #[derive(Debug)]
-pub struct Client {
-    number: u64,
-    connection: Option<Arc<Connection>>,
+struct Asked {
+    xid: Xid,
+    request: Request,
+    /// What anybody had been acknowledged when it was asked.
+    known: Zxid,
+    at_us: u64,
+}
+
+/// A connection, as its client has it.
+pub(crate) struct Link {
+    /// Its number, never used twice by a client.
+    pub(crate) number: u64,
+    /// Where it leads.
+    pub(crate) home: ServerId,
+    /// The member's end, once it has arrived there.
+    pub(crate) connection: Option<Arc<Connection>>,
     is_greeted: bool,
     buffer: BytesMut,
-    /// Xids and what they asked, oldest first.
-    in_flight: VecDeque<(Xid, Asked)>,
+    asked: VecDeque<Asked>,
+    /// Frames on their way to the member, and bytes on their way back.
+    pub(crate) outgoing: VecDeque<Vec<Bytes>>,
+    pub(crate) incoming: VecDeque<(BytesMut, bool)>,
+    /// When the last of each arrives, in microseconds.
+    pub(crate) last_us: (u64, u64),
+    heard_us: u64,
+    sent_us: u64,
+    is_closing: bool,
+}
+
+/// One client.
+pub(crate) struct Client {
+    pub(crate) number: usize,
+    pub(crate) link: Option<Link>,
+    session: Option<(SessionId, Bytes)>,
+    links: u64,
     next_xid: i32,
     next_value: u64,
-    /// Every value ever written, and what is known of it.
-    writes: Vec<(u64, Outcome)>,
-    acknowledged: usize,
+    /// The newest txn that its session has seen.
+    seen: Zxid,
+    watched: Watched,
+}
+
+/// What a client has learned, for the run's figures.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Learned {
+    /// Answers judged.
+    pub(crate) answers: u64,
+    /// Events judged.
+    pub(crate) events: u64,
+    /// The newest write it was acknowledged.
+    pub(crate) acknowledged: Option<Zxid>,
+    /// Sessions that were over when it came back.
+    pub(crate) expired: u64,
 }
 
 impl Client {
-    /// Makes a client that is not connected; its values never meet another's.
-    pub fn new(number: u64) -> Self {
+    pub(crate) fn new(number: usize) -> Self {
         Self {
             number,
-            connection: None,
-            is_greeted: false,
-            buffer: BytesMut::new(),
-            in_flight: VecDeque::new(),
+            link: None,
+            session: None,
+            links: 0,
             next_xid: 1,
-            next_value: number << 32,
-            writes: Vec::new(),
-            acknowledged: 0,
+            next_value: (number as u64 + 1) << VALUE_BITS,
+            seen: Zxid::ZERO,
+            watched: Watched::default(),
         }
     }
 
-    /// Returns every value this client has written, and what it knows of it.
-    pub fn writes(&self) -> &[(u64, Outcome)] {
-        &self.writes
+    fn name(&self) -> String {
+        let session = self.session.as_ref().map_or(SessionId::NONE, |(session, _)| *session);
+        format!("client {} ({session})", self.number)
     }
 
-    /// Returns the value it was acknowledged last.
-    pub fn last_acknowledged(&self) -> Option<u64> {
-        let mut latest = self.writes.iter().rev();
-        latest.find(|(_, outcome)| *outcome == Outcome::Acknowledged).map(|(value, _)| *value)
+    pub(crate) fn session(&self) -> Option<SessionId> {
+        self.session.as_ref().map(|(session, _)| *session)
     }
 
-    /// Returns how many of its writes were acknowledged.
-    pub const fn acknowledged(&self) -> usize {
-        self.acknowledged
+    pub(crate) fn watch_count(&self) -> usize {
+        self.watched.iter().count()
     }
 
-    /// Returns whether it has a connection that was greeted.
-    pub const fn is_connected(&self) -> bool {
-        self.connection.is_some() && self.is_greeted
+    /// Returns whether it waits for no answer.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.link.as_ref().is_none_or(|link| link.is_greeted && link.asked.is_empty())
     }
 
-    /// Returns whether it waits for a greeting.
-    pub const fn is_waiting(&self) -> bool {
-        self.connection.is_some() && !self.is_greeted
-    }
-
-    /// Returns whether its connection is one of this member's.
-    pub fn is_served_by(&self, shared: &Shared) -> bool {
-        self.connection.as_ref().is_some_and(|own| {
-            shared.connections.get(&own.id).is_some_and(|found| Arc::ptr_eq(own, found.value()))
-        })
-    }
-
-    /// Opens a new session at a member.
-    pub fn connect(&mut self, shared: &Shared) -> Option<Submission> {
-        let address = ([127, 0, 0, 1], 1).into();
-        let id = shared.draw_connection();
-        let connection = Arc::new(Connection::new(id, address, Arc::from([]), shared.meters(), 0));
-        shared.connections.insert(id, connection.clone());
+    /// Opens a connection: the frame with which it begins.
+    pub(crate) fn dial(&mut self, home: ServerId, now_us: u64) -> Bytes {
+        self.links += 1;
+        self.link = Some(Link {
+            number: self.links,
+            home,
+            connection: None,
+            is_greeted: false,
+            buffer: BytesMut::new(),
+            asked: VecDeque::new(),
+            outgoing: VecDeque::new(),
+            incoming: VecDeque::new(),
+            last_us: (now_us, now_us),
+            heard_us: now_us,
+            sent_us: now_us,
+            is_closing: false,
+        });
+        let (session, password) = self
+            .session
+            .clone()
+            .map_or((SessionId::NONE, None), |(session, password)| (session, Some(password)));
         let request = ConnectRequest {
             protocol_version: 0,
-            last_zxid_seen: Zxid::ZERO,
-            timeout_ms: 10_000,
-            session: SessionId::NONE,
-            password: None,
+            last_zxid_seen: self.seen,
+            timeout_ms: TIMEOUT_MS,
+            session,
+            password,
             read_only: Some(false),
         };
         let mut bytes = Vec::new();
         request.encode(&mut bytes);
-        let password = Password([self.number as u8 + 1; 16]);
-        let submission =
-            connect::admit_connect(shared, &connection, bytes.into(), password).ok()??;
-        self.connection = Some(connection);
-        self.is_greeted = false;
-        self.buffer.clear();
-        Some(submission)
+        bytes.into()
     }
 
-    /// Writes the next value: two znodes that are there both or not at all.
-    pub fn write(&mut self, shared: &Shared) -> Vec<Submission> {
-        self.next_value += 1;
-        let value = self.next_value;
-        let create = |half: &str| {
-            Op::Create(Create {
-                path: format!("/{value:x}{half}").into(),
-                data: Some(Bytes::copy_from_slice(&value.to_be_bytes())),
-                acl: Some(vec![Acl::open()]),
-                flags: 0,
-            })
-        };
-        let multi = Request::Multi(vec![create("a"), create("b")]);
-        self.ask(shared, [(Asked::Write(value), OpCode::Multi, multi)])
+    /// The connection is gone; what was on its way has become uncertain.
+    pub(crate) fn hang_up(&mut self) {
+        self.link = None;
     }
 
-    /// Writes the next value and, without waiting for it, reads it back.
-    pub fn write_and_read(&mut self, shared: &Shared) -> Vec<Submission> {
-        let mut submissions = self.write(shared);
-        let read = look_for(self.next_value);
-        submissions.extend(self.ask(shared, [read]));
-        submissions
-    }
-
-    /// Syncs and, without waiting for it, reads a value that someone was acknowledged before.
-    pub fn sync_and_read(&mut self, shared: &Shared, value: u64) -> Vec<Submission> {
-        let sync = Request::Sync { path: "/".into() };
-        self.ask(shared, [(Asked::Sync, OpCode::Sync, sync), look_for(value)])
-    }
-
-    fn ask<const COUNT: usize>(
+    /// Draws what to send now; empty when there is nothing.
+    pub(crate) fn think(
         &mut self,
-        shared: &Shared,
-        asked: [(Asked, OpCode, Request); COUNT],
-    ) -> Vec<Submission> {
-        let connection = self.connection.clone().expect("a client that asks is connected");
-        let frames = asked.map(|(asked, opcode, request)| {
-            let xid = Xid(self.next_xid);
-            self.next_xid += 1;
-            self.in_flight.push_back((xid, asked));
-            let mut bytes = Vec::new();
-            RequestHeader { xid, opcode: opcode.to_wire() }.encode(&mut bytes);
-            request.encode(&mut bytes);
-            bytes.into()
-        });
-        let mut submissions = Vec::new();
-        let admitted = admit::admit(shared, &connection, &mut frames.into_iter(), &mut submissions);
-        assert!(admitted.is_ok(), "a sound request is admitted");
-        submissions
+        random: &mut Random,
+        burst: u64,
+        known: Zxid,
+        now_us: u64,
+        is_quiet: bool,
+    ) -> Vec<Bytes> {
+        let Some(link) = &self.link else { return Vec::new() };
+        let waits_us = now_us.saturating_sub(link.heard_us);
+        let is_waiting = !link.is_greeted || !link.asked.is_empty();
+        if is_waiting && waits_us > PATIENCE_US {
+            self.hang_up();
+            return Vec::new();
+        }
+        if !link.is_greeted || link.is_closing || link.asked.len() > 64 {
+            return Vec::new();
+        }
+        let sent_us = link.sent_us;
+        if is_quiet {
+            let is_due = now_us.saturating_sub(sent_us) > PING_AFTER_US;
+            return if is_due { vec![self.ask(Request::Ping, known, now_us)] } else { Vec::new() };
+        }
+        if random.below(500) == 0 {
+            return vec![self.ask(Request::CloseSession, known, now_us)];
+        }
+        let count = 1 + random.below(burst);
+        let mut frames = Vec::new();
+        for _ in 0..count {
+            let request = Workload { random, next_value: &mut self.next_value }.request();
+            frames.push(self.ask(request, known, now_us));
+        }
+        frames
     }
 
-    /// Reads what the member has answered, and notices when the connection is gone.
-    pub fn read(&mut self) {
-        let Some(connection) = self.connection.clone() else { return };
-        let (bytes, is_last) = connection.take_outbox();
-        self.buffer.extend_from_slice(&bytes);
-        while let Ok(Some(frame)) = frame::decode_frame(&mut self.buffer, FRAME_LEN_BYTES_MAX) {
-            self.on_frame(frame);
+    fn ask(&mut self, request: Request, known: Zxid, now_us: u64) -> Bytes {
+        let xid = match request {
+            Request::Ping => PING_XID,
+            Request::SetWatches2 { .. } => SET_WATCHES_XID,
+            _ => {
+                self.next_xid += 1;
+                Xid(self.next_xid)
+            }
+        };
+        let mut bytes = Vec::new();
+        RequestHeader { xid, opcode: request.opcode().to_wire() }.encode(&mut bytes);
+        request.encode(&mut bytes);
+        let link = self.link.as_mut().expect("a client that asks is connected");
+        link.is_closing = request == Request::CloseSession;
+        link.sent_us = now_us;
+        if link.asked.is_empty() {
+            link.heard_us = now_us;
         }
-        if is_last || connection.cancelled.is_cancelled() {
-            self.lose();
-        }
+        let (client, number) = (self.number, link.number);
+        tracing::debug!(now_us, client, link = number, xid = xid.0, ?request, "asked");
+        link.asked.push_back(Asked { xid, request, known, at_us: now_us });
+        bytes.into()
     }
 
-    fn on_frame(&mut self, frame: Bytes) {
-        if !self.is_greeted {
-            let greeting = ConnectResponse::decode(frame).expect("the member greets");
-            self.is_greeted = greeting.timeout_ms > 0;
+    /// Takes what has arrived, judges it, and returns what it sends at once.
+    pub(crate) fn hear(
+        &mut self,
+        ledger: &Ledger,
+        bytes: &[u8],
+        is_last: bool,
+        now_us: u64,
+        learned: &mut Learned,
+    ) -> Vec<Bytes> {
+        let mut frames = Vec::new();
+        let Some(link) = &mut self.link else { return frames };
+        link.heard_us = now_us;
+        link.buffer.extend_from_slice(bytes);
+        while let Some(link) = &mut self.link {
+            let frame = frame::decode_frame(&mut link.buffer, FRAME_LEN_BYTES_MAX);
+            let Some(frame) = frame.expect("a member sends frames") else { break };
+            if link.is_greeted {
+                self.on_frame(ledger, frame, now_us, learned);
+            } else {
+                frames.extend(self.on_greeting(ledger, frame, now_us, learned));
+            }
+        }
+        if is_last {
+            self.hang_up();
+        }
+        frames
+    }
+
+    fn on_greeting(
+        &mut self,
+        ledger: &Ledger,
+        frame: Bytes,
+        now_us: u64,
+        learned: &mut Learned,
+    ) -> Option<Bytes> {
+        let greeting = ConnectResponse::decode(frame).expect("a member greets");
+        if greeting.timeout_ms == 0 {
+            let session = self.session().expect("a new session is granted");
+            let closed = ledger.model.closed_at(session);
+            assert!(
+                closed.is_some(),
+                "{}: its session is refused and was never closed",
+                self.name()
+            );
+            learned.expired += 1;
+            self.forget_session();
+            self.hang_up();
+            return None;
+        }
+        match self.session() {
+            Some(session) => assert_eq!(session, greeting.session, "another session is granted"),
+            None => {
+                self.session = Some((greeting.session, greeting.password.unwrap_or_default()));
+            }
+        }
+        self.link.as_mut().expect("it was greeted").is_greeted = true;
+        if !self.watched.begin_again() {
+            return None;
+        }
+        let again = workload::set_watches(&self.watched, self.seen);
+        Some(self.ask(again, Zxid::ZERO, now_us))
+    }
+
+    fn forget_session(&mut self) {
+        self.session = None;
+        self.watched.clear();
+        // A new session has seen nothing, but its client has: it must not go back.
+    }
+
+    fn on_frame(&mut self, ledger: &Ledger, frame: Bytes, now_us: u64, learned: &mut Learned) {
+        let mut reader = Reader::new(frame);
+        let header = ReplyHeader::decode(&mut reader).expect("a member replies");
+        let (who, model, client) = (self.name(), &ledger.model, self.number);
+        let (xid, zxid, error) = (header.xid.0, header.zxid, header.error);
+        tracing::debug!(now_us, client, xid, %zxid, error, "told");
+        if header.xid == EVENT_XID {
+            let event = WatchEvent::decode(&mut reader).expect("an event");
+            self.watched.on_event(&who, model, &event);
+            learned.events += 1;
             return;
         }
-        let header = ReplyHeader::decode(&mut Reader::new(frame)).expect("the member replies");
-        let (xid, asked) = self.in_flight.pop_front().expect("what is answered was asked");
-        assert_eq!(header.xid, xid, "answers come in the order of the requests");
-        assert_eq!(header.error, 0, "nothing refuses this: {asked:x?}");
-        if let Asked::Write(value) = asked {
-            self.writes.push((value, Outcome::Acknowledged));
-            self.acknowledged += 1;
+        let link = self.link.as_mut().expect("it was heard");
+        let asked = link.asked.pop_front().expect("what is answered was asked");
+        let Asked { xid, request, known, at_us } = asked;
+        assert_eq!(header.xid, xid, "{who}: session order: the answer to another than {request:?}");
+        assert!(at_us <= now_us, "answered before it was asked");
+        learned.answers += 1;
+        let opcode = request.opcode();
+        // A multi that failed tells of every operation; one that was refused as a whole does not.
+        let has_body = header.error == 0 || opcode == OpCode::Multi && reader.remaining() > 0;
+        let body =
+            has_body.then(|| Response::decode(opcode, reader.into_rest()).expect("a reply's body"));
+        self.check_order(&who, ledger, &header, &request, known);
+        match &request {
+            Request::Ping | Request::WhoAmI | Request::MultiRead(_) => {}
+            Request::GetEphemerals { .. } => {
+                self.check_ephemerals(&who, ledger, &header, body.as_ref());
+            }
+            Request::Sync { .. } => assert_eq!(header.error, 0, "{who}: {request:?}"),
+            Request::SetWatches2 { relative_zxid, .. } => {
+                self.watched.set_again(&who, model, *relative_zxid, header.zxid);
+            }
+            Request::CloseSession => self.forget_session(),
+            Request::AddWatch { .. } | Request::RemoveWatches { .. } => {}
+            request if is_read(request) => {
+                judge::read(model, &who, request, &header, body.as_ref());
+            }
+            request => {
+                judge::write(ledger, &who, request, &header, body.as_ref());
+                if header.error != ErrorCode::SystemError.to_wire() {
+                    learned.acknowledged = Some(header.zxid);
+                }
+            }
+        }
+        self.note_watch(ledger, &request, &header);
+    }
+
+    /// A session never goes back; what is ordered comes behind what anybody knew before it was asked;
+    /// and nothing is shown before the events that tell of it.
+    fn check_order(
+        &mut self,
+        who: &str,
+        ledger: &Ledger,
+        header: &ReplyHeader,
+        request: &Request,
+        known: Zxid,
+    ) {
+        let at = header.zxid;
+        if header.error == ErrorCode::SystemError.to_wire() {
+            return;
+        }
+        assert!(at >= self.seen, "{who}: 0x{at} after 0x{}, {request:?}", self.seen);
+        assert!(ledger.contains(at), "{who} sees 0x{at}, which nobody has delivered");
+        let is_ordered = matches!(request, Request::Sync { .. }) || !is_read(request);
+        let is_local = matches!(
+            request,
+            Request::Ping
+                | Request::WhoAmI
+                | Request::AddWatch { .. }
+                | Request::RemoveWatches { .. }
+                | Request::SetWatches2 { .. }
+        );
+        if is_ordered && !is_local {
+            assert!(
+                at >= known,
+                "linearizability: {who} is answered 0x{at} for {request:?}, 0x{known} was known"
+            );
+        }
+        self.seen = at;
+        if !matches!(request, Request::SetWatches2 { .. } | Request::CloseSession) {
+            self.watched.check_told(who, &ledger.model, at);
         }
     }
 
-    /// The connection is gone: what was under way may have been done or not.
-    pub fn lose(&mut self) {
-        self.connection = None;
-        self.is_greeted = false;
-        let unknown = self.in_flight.drain(..).filter_map(|(_, asked)| match asked {
-            Asked::Write(value) => Some((value, Outcome::Unknown)),
-            Asked::Sync | Asked::Read(_) => None,
-        });
-        self.writes.extend(unknown);
+    fn check_ephemerals(
+        &self,
+        who: &str,
+        ledger: &Ledger,
+        header: &ReplyHeader,
+        body: Option<&Response>,
+    ) {
+        let Some(Response::Ephemerals(paths)) = body else { panic!("{who}: {header:?}") };
+        for path in paths {
+            let path = path.as_str().expect("a path");
+            let znode = ledger.model.at(path, header.zxid);
+            assert!(znode.is_some(), "{who}: its ephemeral {path} is not there");
+        }
+    }
+
+    fn note_watch(&mut self, ledger: &Ledger, request: &Request, header: &ReplyHeader) {
+        let is_found = header.error == 0;
+        let kind = match request {
+            Request::Exists { watch: true, .. } if is_found => Kind::Data,
+            Request::Exists { watch: true, .. } => Kind::Exist,
+            Request::GetData { watch: true, .. } if is_found => Kind::Data,
+            Request::GetChildren { watch: true, .. }
+            | Request::GetChildren2 { watch: true, .. }
+                if is_found =>
+            {
+                Kind::Child
+            }
+            Request::AddWatch { mode: 0, .. } if is_found => Kind::Persistent,
+            Request::AddWatch { mode: 1, .. } if is_found => Kind::Recursive,
+            Request::RemoveWatches { path, .. } if is_found => {
+                return self.watched.remove(path.as_str().expect("a path"));
+            }
+            _ => return,
+        };
+        let (Request::Exists { path, .. }
+        | Request::GetData { path, .. }
+        | Request::GetChildren { path, .. }
+        | Request::GetChildren2 { path, .. }
+        | Request::AddWatch { path, .. }) = request
+        else {
+            return;
+        };
+        let path = path.as_str().expect("a path");
+        self.watched.arm(&ledger.model, path, kind, header.zxid);
     }
 }
 
-fn look_for(value: u64) -> (Asked, OpCode, Request) {
-    let exists = Request::Exists { path: format!("/{value:x}a").into(), watch: false };
-    (Asked::Read(value), OpCode::Exists, exists)
+const fn is_read(request: &Request) -> bool {
+    matches!(
+        request,
+        Request::GetData { .. }
+            | Request::Exists { .. }
+            | Request::GetChildren { .. }
+            | Request::GetChildren2 { .. }
+            | Request::GetAcl { .. }
+            | Request::GetAllChildrenNumber { .. }
+            | Request::GetEphemerals { .. }
+            | Request::MultiRead(_)
+    )
 }

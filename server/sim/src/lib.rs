@@ -1,11 +1,27 @@
 //! Whole members under one seed: the production replica, pipeline, state and storage, with a model of
-//! the network and a faulty disk where sockets and files would be. One thread, virtual time; the same
-//! seed gives the same run.
+//! the network, the clocks and a faulty disk where sockets and files would be. One thread, virtual
+//! time; the same scenario gives the same run.
+//!
+//! `world` is the run, `machine` a member and its disk, `network` the links between them, `faults` what
+//! goes wrong. The checkers know nothing of how members work: `ledger` holds what all of them deliver
+//! to one order, `model` is the tree that this order makes, `judge` and `watched` hold what clients
+//! are told against it.
 
 mod client;
+mod clients;
+mod faults;
+mod judge;
+mod ledger;
+mod machine;
+mod model;
+mod network;
 mod random;
+mod scenario;
+mod schedule;
+mod watched;
+mod workload;
 mod world;
 
-pub use client::{Client, Outcome};
 pub use random::Random;
-pub use world::{Fault, Report, Scenario, run};
+pub use scenario::{Fault, Report, Scenario};
+pub use world::run;

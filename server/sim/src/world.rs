@@ -1,106 +1,117 @@
-//! An ensemble of whole members, its network and its disks.
+//! A run: machines, links and clients in one virtual time, and what happens to them.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
 
 use bytes::Bytes;
-use conclave_protocol::{ids::ServerId, peer::PeerMessage, zxid::Zxid};
+use conclave_protocol::{ids::ServerId, txn::Change, zxid::Zxid};
 use conclave_server::{
     acl::Access,
     boot::{self, Loss, Plan},
-    pipeline::{forward::Submission, prepare::Rules},
-    replica::{Effect, Event, ReapSettings, Replica, Settings, StoreCommand},
-    shared::{LocalSessions, Shared, Terms},
-    snapshot,
-    store::Store,
+    lane::Connection,
+    pipeline::prepare::Rules,
+    replica::{Effect, Event, ReapSettings, Settings, StoreCommand},
+    shared::{LocalSessions, Terms},
+    snapshot::Taking,
 };
-use conclave_snapshots::{
-    fs::{CrashMode, FaultyFs},
-    log::LogOptions,
-};
-use conclave_zab::{Engine, Role};
+use conclave_snapshots::{StorageError, fs::CrashMode, log::LogOptions};
+use conclave_zab::Role;
 
 use crate::{
-    client::{Client, Outcome},
+    client::{Client, Learned},
+    ledger::Ledger,
+    machine::{Machine, Turn, Work},
+    network::{Arrival, Network, Way},
     random::Random,
+    scenario::{Report, Scenario},
+    schedule::Schedule,
 };
 
-/// Virtual milliseconds of one engine tick.
-const TICK_MS: u64 = boot::ENGINE_TICK_MS;
+/// Virtual microseconds of one engine tick.
+const TICK_US: u64 = boot::ENGINE_TICK_MS * 1000;
 
-/// Steps in which an ensemble without faults must have settled.
-const SETTLE_STEPS: u64 = 200_000;
+/// Silence after which a connection between members is given up, in microseconds.
+pub(crate) const SILENCE_US: u64 = 2_000_000;
 
-/// What may go wrong in a run.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Fault {
-    /// One process dies; its disk keeps what the system had.
-    Kill,
-    /// The power fails for all at once; what was not synced is gone, torn or reordered.
-    PowerLoss,
-    /// A link between two members breaks.
-    Cut,
+/// Rest between two attempts to connect to a member, in microseconds.
+const DIAL_US: u64 = 100_000;
+
+/// Rest before a shut way, or a full disk, is tried again, in microseconds.
+const AGAIN_US: u64 = 50_000;
+
+/// Rest between two looks at a disk's room, in microseconds.
+const ROOM_US: u64 = 250_000;
+
+/// Longest time that a slow disk takes for one sync, in microseconds.
+const SYNC_US_MAX: u64 = 3_000_000;
+
+/// Ticks after which an election begins that nothing disturbs: what a leader's silence takes.
+const SYNC_LIMIT_TICKS: u32 = 80;
+
+/// Virtual time in which a write must be acknowledged once nothing is in the way, in microseconds:
+/// four times what it takes to see that a leader is gone.
+const LIVENESS_US: u64 = 4 * SYNC_LIMIT_TICKS as u64 * TICK_US;
+
+/// Virtual time in which all members must have become equal then, in microseconds.
+const SETTLE_US: u64 = 60_000_000;
+
+/// What happens.
+#[derive(Debug)]
+pub(crate) enum Happening {
+    /// A member's clock ticks.
+    Tick(ServerId, u64),
+    /// The next message of a connection is due.
+    Message(Way, u64),
+    /// A member notices that a connection is gone.
+    Down { at: ServerId, peer: ServerId, number: u64 },
+    /// A member has heard nothing on a connection for too long, if its way is still shut.
+    Silence { at: ServerId, peer: ServerId, number: u64 },
+    /// A pair without a connection tries again.
+    Dial(Way),
+    /// A member's store has finished a piece of work.
+    Store(ServerId, u64),
+    /// A snapshot's next slice is due.
+    Slice(ServerId, u64),
+    /// A member looks at its disk's room.
+    Room(ServerId, u64),
+    /// A member looks at what its connections have passed on.
+    Submit(ServerId, u64),
+    /// A machine starts.
+    Start(ServerId),
+    /// A client does something.
+    Think(usize),
+    /// A client's next frames, or its first, are due at its member.
+    ToMember(usize, u64),
+    /// What a member wrote is due at its client.
+    ToClient(usize, u64),
+    /// A member notices that a client is gone.
+    Gone(ServerId, Arc<Connection>),
+    /// Something goes wrong.
+    Fault,
+    /// It is well again.
+    Mend(crate::faults::Mend),
 }
 
-/// What a run is made of.
-#[derive(Clone, Debug)]
-pub struct Scenario {
-    /// Decides every choice.
-    pub seed: u64,
-    /// Voting members.
-    pub members: u8,
-    /// Steps before the faults stop.
-    pub steps: u64,
-    /// What may go wrong.
-    pub faults: Vec<Fault>,
-    /// How often something does, of a thousand steps.
-    pub faults_per_mille: u64,
-}
-
-/// What a run did, and a digest of all that happened in it.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Report {
-    /// Writes that were acknowledged, all of which are there.
-    pub acknowledged: usize,
-    /// Writes without an answer.
-    pub unknown: usize,
-    /// Of those, the ones that took effect.
-    pub kept: usize,
-    /// Faults that happened.
-    pub faults: u64,
-    /// Snapshots that were sent to learners and installed.
-    pub installed: u64,
-    /// The same for every run of one seed and version.
-    pub trace: u64,
-}
-
-struct Member {
-    disk: FaultyFs,
-    running: Option<Running>,
-}
-
-struct Running {
-    shared: Arc<Shared>,
-    replica: Replica,
-    store: Store<FaultyFs>,
-    work: VecDeque<StoreCommand>,
-    /// What connections have passed on and the member has not looked at yet.
-    arriving: VecDeque<Vec<Submission>>,
-}
-
-struct World {
-    random: Random,
-    plan: Plan,
-    members: BTreeMap<ServerId, Member>,
-    up: BTreeSet<(ServerId, ServerId)>,
-    messages: BTreeMap<(ServerId, ServerId), VecDeque<PeerMessage>>,
-    clients: Vec<Client>,
-    now_ms: u64,
-    /// Clients write no more.
-    is_quiet: bool,
-    report: Report,
+/// Everything.
+pub(crate) struct World {
+    pub(crate) scenario: Scenario,
+    pub(crate) random: Random,
+    pub(crate) now_us: u64,
+    pub(crate) schedule: Schedule<Happening>,
+    pub(crate) machines: BTreeMap<ServerId, Machine>,
+    pub(crate) network: Network,
+    pub(crate) clients: Vec<Client>,
+    pub(crate) ledger: Ledger,
+    pub(crate) report: Report,
+    /// The newest write that anybody was acknowledged.
+    pub(crate) known: Zxid,
+    /// Nothing goes wrong any more.
+    pub(crate) is_calm: bool,
+    /// Clients ask for nothing any more.
+    pub(crate) is_quiet: bool,
+    effects: Vec<Effect>,
 }
 
 /// Runs a scenario, checks all it promises, and tells what happened.
@@ -110,373 +121,569 @@ struct World {
 /// When a promise is broken; the message names it, and the seed replays it.
 pub fn run(scenario: &Scenario) -> Report {
     let mut world = World::new(scenario);
-    for _ in 0..scenario.steps {
-        if world.random.chance(scenario.faults_per_mille) {
-            let fault = *world.random.pick(&scenario.faults);
-            world.fault(fault);
-        }
-        world.advance();
-    }
+    world.run_until(scenario.duration_ms * 1000, |_| false);
     world.settle();
-    world.judge();
+    world.report.simulated_ms = world.now_us / 1000;
+    world.report.txns = world.ledger.count() as u64;
     world.report
-}
-
-fn pair(a: ServerId, b: ServerId) -> (ServerId, ServerId) {
-    (a.min(b), a.max(b))
 }
 
 impl World {
     fn new(scenario: &Scenario) -> Self {
         let mut random = Random::new(scenario.seed);
-        let voters: BTreeSet<ServerId> = (1..=scenario.members).map(ServerId).collect();
-        let engine = conclave_zab::Config {
-            me: ServerId(1),
-            voters: voters.clone(),
-            observers: BTreeSet::new(),
-            init_limit_ticks: 200,
-            sync_limit_ticks: 80,
-            heartbeat_ticks: 10,
-            election_settle_ticks: 2,
-            window_entries_max: [8, 1000][random.below(2) as usize],
-            window_bytes_max: 1 << 20,
-        };
-        let plan = Plan {
-            me: ServerId(1),
-            data_dir: "data".to_owned(),
-            log_dir: "data".to_owned(),
-            retain: 3,
-            loss: Loss::default(),
-            log: LogOptions { segment_len_bytes: 16 << 10, preallocate_bytes: 4 << 10 },
-            engine,
-            replica: Settings {
-                snapshot_txns: 20 + random.below(200),
-                snapshot_bytes: 1 << 20,
-                fetch_timeout_ms: 5_000,
-                reap: ReapSettings { interval_ms: 1000, per_minute_max: 10_000, never_used_ms: 0 },
-            },
-            terms: Terms {
-                session_timeout_ms_min: 4000,
-                session_timeout_ms_max: 40_000,
-                frame_len_bytes_max: 1 << 20,
-                access: Access::default(),
-                rules: Rules { has_ttl: true },
-                members: Bytes::new(),
-                local_sessions: LocalSessions::Off,
-                read_only_after_ms: None,
-            },
+        let voters: BTreeSet<ServerId> = (1..=scenario.voters).map(ServerId).collect();
+        let above = scenario.voters + 1;
+        let observers = (above..above + scenario.observers).map(ServerId).collect();
+        let plan = plan(scenario, voters, observers);
+        let ids: Vec<ServerId> =
+            plan.engine.voters.iter().chain(&plan.engine.observers).copied().collect();
+        let machine = |id: &ServerId| {
+            let mut plan = plan.clone();
+            (plan.me, plan.engine.me) = (*id, *id);
+            let mut machine = Machine::new(*id, plan, random.draw());
+            let skew = random.below(2 * scenario.skew_ppm + 1) as i64;
+            machine.skew_ppm = skew - scenario.skew_ppm as i64;
+            machine.wall_offset_ms = random.below(1000) as i64;
+            (*id, machine)
         };
         let mut world = Self {
-            plan,
-            members: BTreeMap::new(),
-            up: BTreeSet::new(),
-            messages: BTreeMap::new(),
-            clients: (0..4).map(Client::new).collect(),
-            now_ms: 1000,
-            is_quiet: false,
-            report: Report::default(),
+            machines: ids.iter().map(machine).collect(),
+            scenario: scenario.clone(),
             random,
+            now_us: 1_000_000,
+            schedule: Schedule::new(),
+            network: Network::default(),
+            clients: (0..scenario.clients).map(Client::new).collect(),
+            ledger: Ledger::default(),
+            report: Report::default(),
+            known: Zxid::ZERO,
+            is_calm: false,
+            is_quiet: false,
+            effects: Vec::new(),
         };
-        for id in voters {
-            let disk = FaultyFs::new(world.random.draw());
-            world.members.insert(id, Member { disk, running: None });
-            world.start(id);
+        for (index, one) in ids.iter().enumerate() {
+            world.start(*one);
+            for other in &ids[..index] {
+                world.note(0, Happening::Dial((*one, *other)));
+            }
+        }
+        for client in 0..scenario.clients {
+            world.note(1000 * client as u64, Happening::Think(client));
+        }
+        if !scenario.faults.is_empty() {
+            world.note_fault();
         }
         world
     }
 
-    fn ids(&self) -> Vec<ServerId> {
-        self.members.keys().copied().collect()
+    pub(crate) fn note(&mut self, in_us: u64, what: Happening) {
+        self.schedule.note(self.now_us + in_us, what);
     }
 
-    fn any(&mut self) -> ServerId {
-        *self.random.pick(&self.ids())
+    pub(crate) fn ids(&self) -> Vec<ServerId> {
+        self.machines.keys().copied().collect()
     }
 
-    fn start(&mut self, id: ServerId) {
-        let mut plan = self.plan.clone();
-        plan.me = id;
-        plan.engine.me = id;
-        let (seed, wall_ms) = (self.random.draw(), self.now_ms as i64);
-        let member = self.members.get_mut(&id).expect("a member");
-        let booted = boot::boot(member.disk.clone(), &plan, seed, wall_ms)
-            .expect("a disk that lost only what was not synced lets its member start");
-        let shared = Arc::new(booted.shared);
-        let engine = Engine::new(plan.engine.clone(), booted.recovered);
-        let replica = Replica::new(shared.clone(), plan.replica, engine, booted.newest_snapshot);
-        let (work, arriving) = (VecDeque::new(), VecDeque::new());
-        member.running = Some(Running { shared, replica, store: booted.store, work, arriving });
+    pub(crate) fn draw_delay_us(&mut self) -> u64 {
+        let range = self.scenario.delay_us.clone();
+        range.start + self.random.below(range.end - range.start)
     }
 
-    fn stop(&mut self, id: ServerId, mode: CrashMode) {
-        let member = self.members.get_mut(&id).expect("a member");
-        let Some(running) = member.running.take() else { return };
-        running.shared.drop_all_connections();
-        drop(running);
-        member.disk.crash(mode);
-        for other in self.ids() {
-            self.disconnect(id, other);
-        }
-    }
-
-    fn fault(&mut self, fault: Fault) {
-        self.report.faults += 1;
-        let id = self.any();
-        match fault {
-            // The system has what the process wrote, synced or not.
-            Fault::Kill => self.stop(id, CrashMode::Keep),
-            Fault::PowerLoss => {
-                let modes = [CrashMode::Drop, CrashMode::Keep, CrashMode::Tear, CrashMode::Reorder];
-                for id in self.ids() {
-                    let mode = *self.random.pick(&modes);
-                    self.stop(id, mode);
-                }
-            }
-            Fault::Cut => {
-                let other = self.any();
-                self.disconnect(id, other);
-            }
-        }
-        self.trace(id.0.into());
-    }
-
-    fn trace(&mut self, value: u64) {
+    pub(crate) fn trace(&mut self, value: u64) {
         self.report.trace = (self.report.trace ^ value).wrapping_mul(0x0100_0000_01b3);
     }
 
-    fn connect(&mut self, a: ServerId, b: ServerId) {
-        let is_running = |id: &ServerId| self.members[id].running.is_some();
-        if a != b && is_running(&a) && is_running(&b) && self.up.insert(pair(a, b)) {
-            self.step(a, vec![Event::PeerUp(b)]);
-            self.step(b, vec![Event::PeerUp(a)]);
-        }
-    }
-
-    fn disconnect(&mut self, a: ServerId, b: ServerId) {
-        if self.up.remove(&pair(a, b)) {
-            self.messages.remove(&(a, b));
-            self.messages.remove(&(b, a));
-            self.step(a, vec![Event::PeerDown(b)]);
-            self.step(b, vec![Event::PeerDown(a)]);
-        }
-    }
-
-    /// Steps a member with what has come together, and carries out what it says.
-    fn step(&mut self, id: ServerId, events: Vec<Event>) {
-        let member = self.members.get_mut(&id).expect("a member");
-        let Some(running) = &mut member.running else { return };
-        let mut effects = Vec::new();
-        for event in events {
-            running.replica.step(event, &mut effects);
-        }
-        running.replica.flush(&mut effects);
-        for effect in effects {
-            self.carry_out(id, effect);
-        }
-    }
-
-    fn carry_out(&mut self, id: ServerId, effect: Effect) {
-        let member = self.members.get_mut(&id).expect("a member");
-        let Some(running) = &mut member.running else { return };
-        match effect {
-            Effect::Send { to, message } => self.send(id, to, message),
-            Effect::Store(command) => running.work.push_back(command),
-            Effect::StartSnapshot => {
-                running.store.roll().expect("this disk does not fail");
-                let taken = snapshot::take(&member.disk, "data", &running.shared);
-                running.store.retain().expect("this disk does not fail");
-                let zxid = taken.expect("this disk does not fail");
-                self.step(id, vec![Event::SnapshotDone(zxid)]);
+    /// Lets things happen until a time, or until something holds.
+    fn run_until(&mut self, until_us: u64, is_over: impl Fn(&Self) -> bool) -> bool {
+        while let Some((at_us, what)) = self.schedule.next() {
+            self.now_us = at_us;
+            self.report.events += 1;
+            self.happen(what);
+            if is_over(self) {
+                return true;
             }
-            Effect::SendChunk { to, zxid, offset } => {
-                let chunk = running.store.read_chunk(zxid, offset);
-                self.send(id, to, chunk);
+            if at_us > until_us {
+                return false;
             }
-            Effect::Halt(why) => panic!("member {} gives up: {why}", id.0),
         }
+        false
     }
 
-    fn send(&mut self, from: ServerId, to: ServerId, message: PeerMessage) {
-        if self.up.contains(&pair(from, to)) {
-            self.messages.entry((from, to)).or_default().push_back(message);
+    fn happen(&mut self, what: Happening) {
+        if let Some((id, until_us)) = self.paused(&what) {
+            // Its turn comes when the process goes on, in the order that was.
+            let in_us = until_us - self.now_us;
+            self.trace(id.0.into());
+            return self.note(in_us, what);
         }
-    }
-
-    /// Lets one thing happen that is not a fault.
-    fn advance(&mut self) {
-        let id = self.any();
-        match self.random.below(24) {
-            0 => self.tick(),
-            1..=8 => self.deliver(),
-            9..=13 => self.store(id),
-            14 => {
-                let other = self.any();
-                self.connect(id, other);
+        match what {
+            Happening::Tick(id, process) => self.tick(id, process),
+            Happening::Message(way, number) => self.message(way, number),
+            Happening::Down { at, peer, number } => self.down(at, peer, number),
+            Happening::Silence { at, peer, number } => {
+                if self.network.is_shut((peer, at))
+                    && self.network.number((at, peer)) == Some(number)
+                {
+                    self.hang_up(at, peer);
+                }
             }
-            15 => {
-                if self.members[&id].running.is_none() && self.random.chance(100) {
+            Happening::Dial(way) => self.dial(way),
+            Happening::Store(id, process) => self.store(id, process),
+            Happening::Slice(id, process) => self.slice(id, process),
+            Happening::Room(id, process) => self.room(id, process),
+            Happening::Submit(id, process) => {
+                let running = self.running(id, process);
+                if let Some(submissions) = running.and_then(|running| running.arriving.pop_front())
+                {
+                    self.step(id, Event::Submit(submissions));
+                }
+            }
+            Happening::Start(id) => {
+                if self.machines[&id].running.is_none() {
+                    self.report.restarts += 1;
                     self.start(id);
                 }
             }
-            20..=23 => self.submit(id),
-            _ if self.is_quiet => self.clients.iter_mut().for_each(Client::read),
-            _ => self.client(id),
+            Happening::Think(client) => self.think(client),
+            Happening::ToMember(client, link) => self.frames_arrive(client, link),
+            Happening::ToClient(client, link) => self.bytes_arrive(client, link),
+            Happening::Gone(id, connection) => self.client_gone(id, &connection),
+            Happening::Fault => self.fault(),
+            Happening::Mend(mend) => self.mend(mend),
         }
     }
 
-    fn tick(&mut self) {
-        self.now_ms += TICK_MS;
-        let (now_ms, wall_ms) = (self.now_ms, self.now_ms as i64);
-        for id in self.ids() {
-            self.step(id, vec![Event::Tick { now_ms, wall_ms }]);
-        }
+    /// Returns the member that something happens to, when it stands still, and until when.
+    fn paused(&self, what: &Happening) -> Option<(ServerId, u64)> {
+        let id = match what {
+            Happening::Tick(id, _)
+            | Happening::Message((_, id), _)
+            | Happening::Down { at: id, .. }
+            | Happening::Silence { at: id, .. }
+            | Happening::Store(id, _)
+            | Happening::Slice(id, _)
+            | Happening::Room(id, _)
+            | Happening::Submit(id, _)
+            | Happening::Gone(id, _) => *id,
+            Happening::ToMember(client, _) => self.clients[*client].link.as_ref()?.home,
+            _ => return None,
+        };
+        let until_us = self.machines[&id].paused_until_us;
+        (until_us > self.now_us).then_some((id, until_us))
     }
 
-    fn deliver(&mut self) {
-        let ready: Vec<(ServerId, ServerId)> = self
-            .messages
-            .iter()
-            .filter(|(_, queue)| !queue.is_empty())
-            .map(|(link, _)| *link)
-            .collect();
-        if ready.is_empty() {
+    pub(crate) fn running(
+        &mut self,
+        id: ServerId,
+        process: u64,
+    ) -> Option<&mut crate::machine::Running> {
+        let machine = self.machines.get_mut(&id).expect("a member");
+        if machine.process == process { machine.running.as_mut() } else { None }
+    }
+
+    pub(crate) fn start(&mut self, id: ServerId) {
+        let seed = self.random.draw();
+        let now_us = self.now_us;
+        tracing::info!(at_ms = now_us / 1000, member = id.0, "start");
+        let machine = self.machines.get_mut(&id).expect("a member");
+        if let Err(error) = machine.start(seed, now_us) {
+            // Only a disk that has no room, or fails, may keep a member from starting.
+            let is_well = machine.disk.has_power() && machine.plan.engine.voters.len() > 1;
+            assert!(!(is_well && self.is_calm), "{id} does not start: {error}");
+            machine.crash(CrashMode::Keep);
+            return self.note(1_000_000, Happening::Start(id));
+        }
+        let process = machine.process;
+        let in_us = self.random.below(TICK_US);
+        self.note(in_us, Happening::Tick(id, process));
+        self.note(ROOM_US, Happening::Room(id, process));
+    }
+
+    /// Ends a process. When its power fails, nobody is told.
+    pub(crate) fn crash(&mut self, id: ServerId, mode: CrashMode, is_told: bool) {
+        let machine = self.machines.get_mut(&id).expect("a member");
+        if machine.running.is_none() {
             return;
         }
-        let link = *self.random.pick(&ready);
-        let queue = self.messages.get_mut(&link).expect("a ready link");
-        let message = queue.pop_front().expect("a ready link has a message");
-        self.step(link.1, vec![Event::Peer { from: link.0, message }]);
-    }
-
-    fn store(&mut self, id: ServerId) {
-        let member = self.members.get_mut(&id).expect("a member");
-        let Some(running) = &mut member.running else { return };
-        let Some(command) = running.work.pop_front() else { return };
-        let is_install = matches!(command, StoreCommand::Install { .. });
-        let done = running.store.command(command).expect("this disk does not fail");
-        self.report.installed += u64::from(is_install);
-        if let Some(event) = done {
-            self.step(id, vec![event]);
-        }
-    }
-
-    /// A connection passes requests on; the member looks at them later, perhaps under another
-    /// leader, and perhaps when the connection is gone.
-    fn pass_on(&mut self, to: ServerId, submissions: Vec<Submission>) {
-        let member = self.members.get_mut(&to).expect("a member");
-        if let Some(running) = &mut member.running {
-            running.arriving.push_back(submissions);
-        }
-    }
-
-    fn submit(&mut self, id: ServerId) {
-        let member = self.members.get_mut(&id).expect("a member");
-        let arrived = member.running.as_mut().and_then(|running| running.arriving.pop_front());
-        if let Some(submissions) = arrived {
-            self.step(id, vec![Event::Submit(submissions)]);
-        }
-    }
-
-    fn client(&mut self, at: ServerId) {
-        let count = self.clients.len() as u64;
-        let index = self.random.below(count) as usize;
-        let known = self.clients[self.random.below(count) as usize].last_acknowledged();
-        let kind = self.random.below(4);
-        let client = &mut self.clients[index];
-        client.read();
-        let Some(running) = &self.members[&at].running else { return };
-        if client.is_connected() {
-            // It stays where it is connected: find that member by its own table.
-            let home = self.members.iter().find(|(_, member)| {
-                member.running.as_ref().is_some_and(|running| client.is_served_by(&running.shared))
-            });
-            let Some((home, member)) = home else { return client.lose() };
-            let (home, shared) = (*home, member.running.as_ref().expect("found").shared.clone());
-            let submissions = match (kind, known) {
-                (0, Some(value)) => client.sync_and_read(&shared, value),
-                (1, _) => client.write_and_read(&shared),
-                _ => client.write(&shared),
+        machine.crash(mode);
+        machine.paused_until_us = 0;
+        tracing::info!(at_ms = self.now_us / 1000, member = id.0, ?mode, "crash");
+        let process = machine.process;
+        self.trace(process);
+        for other in self.ids() {
+            let Some(number) = self.network.number((id, other)).filter(|_| other != id) else {
+                continue;
             };
-            self.pass_on(home, submissions);
-        } else if running.shared.is_serving() && !client.is_waiting() {
-            let shared = running.shared.clone();
-            if let Some(submission) = client.connect(&shared) {
-                self.pass_on(at, vec![submission]);
+            self.network.close(id, other, number);
+            let in_us = if is_told { self.draw_delay_us() } else { SILENCE_US };
+            self.note(in_us, Happening::Down { at: other, peer: id, number });
+        }
+        for client in 0..self.clients.len() {
+            let link = self.clients[client].link.as_ref().filter(|link| link.home == id);
+            if let Some(number) = link.map(|link| link.number) {
+                self.deliver_to_client(client, number, bytes::BytesMut::new(), true);
             }
         }
     }
 
-    /// The faults stop: everyone comes back, and new writes are acknowledged.
-    fn settle(&mut self) {
-        for id in self.ids() {
-            if self.members[&id].running.is_none() {
-                self.start(id);
+    fn tick(&mut self, id: ServerId, process: u64) {
+        let now_us = self.now_us;
+        if self.running(id, process).is_none() {
+            return;
+        }
+        let machine = &self.machines[&id];
+        let (now_ms, wall_ms) = machine.clocks_ms(now_us);
+        let tick_us = (TICK_US as i64 - TICK_US as i64 * machine.skew_ppm / 1_000_000) as u64;
+        self.step(id, Event::Tick { now_ms, wall_ms });
+        self.note(tick_us, Happening::Tick(id, process));
+    }
+
+    fn room(&mut self, id: ServerId, process: u64) {
+        let Some(running) = self.running(id, process) else { return };
+        if let Some(event) = running.look_at_room() {
+            self.step(id, event);
+        }
+        self.note(ROOM_US, Happening::Room(id, process));
+    }
+
+    /// Steps a member, carries out what it says, and notes what it has delivered.
+    pub(crate) fn step(&mut self, id: ServerId, event: Event) {
+        let machine = self.machines.get_mut(&id).expect("a member");
+        let Some(running) = &mut machine.running else { return };
+        let is_installed = matches!(event, Event::Installed(_));
+        let (before, role) = (running.shared.state.read().last_applied, running.replica.role());
+        let mut effects = std::mem::take(&mut self.effects);
+        running.replica.step(event, &mut effects);
+        running.replica.flush(&mut effects);
+        let after = running.shared.state.read().last_applied;
+        let role_after = running.replica.role();
+        if is_installed {
+            self.report.installed += 1;
+            machine.is_rotten = false;
+        }
+        for effect in &effects {
+            if let Effect::Store(command) = effect {
+                machine.note_work(command);
             }
         }
-        let before = self.acknowledged();
-        for _ in 0..SETTLE_STEPS {
-            self.advance();
-            // Once a new write is through, no more begin: what is under way has to come to an end.
-            self.is_quiet |= self.acknowledged() > before;
-            if self.is_quiet && self.is_even() {
+        // What it delivers was logged before, perhaps in this very step.
+        let from = if is_installed { after.min(before) } else { before };
+        let delivered = machine.take_delivered(from, after);
+        if !is_installed && after > before {
+            let count = self.ledger.count();
+            self.ledger.deliver(&format!("member {id}"), before, &delivered);
+            assert!(delivered.last().is_some_and(|entry| entry.zxid == after), "{id}: gaps");
+            for entry in self.ledger.since(count) {
+                self.note_expiry(entry);
+            }
+        }
+        if role_after != role {
+            self.report.reigns += u64::from(matches!(role_after, Role::Leading { .. }));
+        }
+        self.trace(after.to_wire() as u64 ^ u64::from(id.0));
+        for effect in effects.drain(..) {
+            self.carry_out(id, effect);
+        }
+        self.effects = effects;
+        self.flush_clients(id);
+    }
+
+    fn note_expiry(&mut self, zxid: Zxid) {
+        let txn = self.ledger.txn(zxid).expect("just delivered");
+        // Nobody waits for it: the leader has closed it.
+        self.report.expired += u64::from(txn.change == Change::CloseSession && txn.origin.seq == 0);
+    }
+
+    fn carry_out(&mut self, id: ServerId, effect: Effect) {
+        let machine = self.machines.get_mut(&id).expect("a member");
+        let (process, disk) = (machine.process, machine.disk.clone());
+        let Some(running) = &mut machine.running else { return };
+        match effect {
+            Effect::Send { to, message } => self.send((id, to), message),
+            Effect::Store(command) => self.work(id, Work::Command(command)),
+            Effect::SendChunk { to, zxid, offset } => {
+                self.work(id, Work::SendChunk { to, zxid, offset });
+            }
+            Effect::StartSnapshot => {
+                if let Err(error) = running.store.roll() {
+                    return self.storage_failed(id, &error);
+                }
+                match Taking::begin(&disk, "data", &running.shared) {
+                    Ok(taking) => {
+                        running.taking = Some(taking);
+                        self.note(1000, Happening::Slice(id, process));
+                    }
+                    Err(_) => self.step(id, Event::SnapshotDone(None)),
+                }
+            }
+            Effect::Halt(why) => panic!("member {id} gives up: {why}"),
+        }
+    }
+
+    fn work(&mut self, id: ServerId, work: Work) {
+        let machine = self.machines.get_mut(&id).expect("a member");
+        let process = machine.process;
+        let Some(running) = &mut machine.running else { return };
+        running.work.push_back(work);
+        if !std::mem::replace(&mut running.is_working, true) {
+            self.note(20, Happening::Store(id, process));
+        }
+    }
+
+    fn sync_us(&mut self, id: ServerId) -> u64 {
+        let range = self.scenario.sync_us.clone();
+        let usual_us = range.start + self.random.below(range.end - range.start);
+        (usual_us * self.machines[&id].disk_factor).min(SYNC_US_MAX)
+    }
+
+    fn store(&mut self, id: ServerId, process: u64) {
+        let Some(running) = self.running(id, process) else { return };
+        let turn = match running.store_turn() {
+            Ok(turn) => turn,
+            Err(error) => return self.storage_failed(id, &error),
+        };
+        let in_us = match turn {
+            Turn::Idle => {
+                running.is_working = false;
                 return;
             }
-        }
-        panic!("no write was acknowledged, or members differ, long after the faults stopped");
-    }
-
-    fn acknowledged(&self) -> usize {
-        self.clients.iter().map(Client::acknowledged).sum()
-    }
-
-    /// Returns whether all members serve, have applied the same, and nothing is under way.
-    fn is_even(&self) -> bool {
-        let mut applied: BTreeSet<Zxid> = BTreeSet::new();
-        for member in self.members.values() {
-            let Some(running) = &member.running else { return false };
-            if running.replica.role() == Role::Looking {
-                return false;
+            Turn::Written => self.sync_us(id),
+            Turn::NoRoom => 5 * AGAIN_US,
+            Turn::Send(to, message) => {
+                self.send((id, to), message);
+                50
             }
-            applied.insert(running.shared.state.read().last_applied);
-        }
-        applied.len() == 1
-    }
-
-    /// Checks what was promised, by the members' trees and the clients' memories alone.
-    fn judge(&mut self) {
-        let digests: BTreeSet<u64> = self
-            .members
-            .values()
-            .map(|member| {
-                let running = member.running.as_ref().expect("settled");
-                running.shared.state.read().tree.digest()
-            })
-            .collect();
-        assert_eq!(digests.len(), 1, "the members' trees differ");
-        let member = self.members.values().next().expect("a member");
-        let shared = member.running.as_ref().expect("settled").shared.clone();
-        let state = shared.state.read();
-        let is_there = |value: u64, half: &str| {
-            let node = state.tree.node(&format!("/{value:x}{half}"));
-            node.map(|node| assert_eq!(node.data(), Some(&value.to_be_bytes()[..]))).is_some()
+            Turn::Done(event) => {
+                if let Some(event) = event {
+                    self.step(id, event);
+                }
+                // What is next may have a sync of its own.
+                let is_append = self.running(id, process).is_some_and(|running| {
+                    matches!(running.work.front(), Some(Work::Command(StoreCommand::Append { .. })))
+                });
+                if is_append { 20 } else { self.sync_us(id) / 2 }
+            }
         };
-        for (value, outcome) in self.clients.iter().flat_map(Client::writes) {
-            let (a, b) = (is_there(*value, "a"), is_there(*value, "b"));
-            assert_eq!(a, b, "half of a multi is there: {value:x}");
-            match outcome {
-                Outcome::Acknowledged => {
-                    assert!(a, "an acknowledged write is lost: {value:x}");
-                    self.report.acknowledged += 1;
-                }
-                Outcome::Unknown => {
-                    self.report.unknown += 1;
-                    self.report.kept += usize::from(a);
-                }
+        self.note(in_us, Happening::Store(id, process));
+    }
+
+    fn slice(&mut self, id: ServerId, process: u64) {
+        let znodes = 1 + self.random.below(10) as usize;
+        let in_us = self.sync_us(id) / 4;
+        let Some(running) = self.running(id, process) else { return };
+        match running.snapshot_turn(znodes) {
+            Err(error) => self.storage_failed(id, &error),
+            Ok(Some(event)) => {
+                self.report.snapshots += 1;
+                self.step(id, event);
             }
+            Ok(None) => self.note(in_us, Happening::Slice(id, process)),
         }
+    }
+
+    /// A member whose storage fails ends, as the driver ends it.
+    fn storage_failed(&mut self, id: ServerId, error: &StorageError) {
+        let disk = &self.machines[&id].disk;
+        let mode =
+            if disk.has_power() { CrashMode::Keep } else { *self.random.pick(&CrashMode::ALL) };
+        tracing::info!(at_ms = self.now_us / 1000, member = id.0, %error, "storage failed");
+        assert!(!self.is_calm, "{id}: {error}, though nothing goes wrong");
+        self.crash(id, mode, true);
+        let in_us = 100_000 + self.random.below(3_000_000);
+        self.note(in_us, Happening::Start(id));
+    }
+
+    fn send(&mut self, way: Way, message: conclave_protocol::peer::PeerMessage) {
+        let at_us = self.now_us + self.draw_delay_us();
+        if let Some((number, at_us)) = self.network.send(way, at_us, message) {
+            self.note(at_us - self.now_us, Happening::Message(way, number));
+        }
+    }
+
+    fn message(&mut self, way: Way, number: u64) {
+        match self.network.arrive(way, number) {
+            Arrival::Message(message) => {
+                self.trace(u64::from(way.0.0) << 8 | u64::from(way.1.0));
+                self.step(way.1, Event::Peer { from: way.0, message });
+            }
+            Arrival::Shut => self.note(AGAIN_US, Happening::Message(way, number)),
+            Arrival::Closed => {
+                let in_us = self.draw_delay_us();
+                self.note(in_us, Happening::Down { at: way.0, peer: way.1, number });
+            }
+            Arrival::Gone => {}
+        }
+    }
+
+    fn down(&mut self, at: ServerId, peer: ServerId, number: u64) {
+        if self.network.close(at, peer, number) {
+            self.step(at, Event::PeerDown(peer));
+        }
+    }
+
+    /// A member gives a connection up; the other end hears of it if it can.
+    pub(crate) fn hang_up(&mut self, at: ServerId, peer: ServerId) {
+        let Some(number) = self.network.number((at, peer)) else { return };
+        self.down(at, peer, number);
+        if !self.network.is_shut((at, peer)) {
+            let in_us = self.draw_delay_us();
+            self.note(in_us, Happening::Down { at: peer, peer: at, number });
+        }
+    }
+
+    fn dial(&mut self, way: Way) {
+        let (caller, other) = way;
+        let in_us = DIAL_US / 4 + self.random.below(DIAL_US);
+        self.note(in_us, Happening::Dial(way));
+        let can = |id: ServerId| {
+            let machine = &self.machines[&id];
+            machine.running.is_some() && machine.paused_until_us <= self.now_us
+        };
+        let is_shut = self.network.is_shut(way) || self.network.is_shut((other, caller));
+        if !can(caller) || !can(other) || is_shut || self.network.is_open(caller, other) {
+            return;
+        }
+        // A new call replaces a connection that its other end still takes for alive.
+        if let Some(number) = self.network.number(way) {
+            self.down(other, caller, number);
+        }
+        self.network.connect(way);
+        self.step(other, Event::PeerUp(caller));
+        self.step(caller, Event::PeerUp(other));
+    }
+
+    /// The faults stop: everyone comes back, writes are acknowledged, members become equal.
+    fn settle(&mut self) {
+        self.is_calm = true;
+        // One that has a vote: without it no two of the others would make a quorum.
+        let voters = self.machines.values().filter(|machine| machine.id.0 <= self.scenario.voters);
+        let whole: Vec<ServerId> =
+            voters.filter(|machine| machine.is_whole()).map(|machine| machine.id).collect();
+        let hub = self.scenario.has_hub.then(|| *self.random.pick(&whole));
+        self.mend_all(hub);
+        let (since_us, known) = (self.now_us, self.known);
+        let is_live = self.run_until(since_us + LIVENESS_US, |world| world.known > known);
+        assert!(
+            is_live,
+            "liveness: no write was acknowledged within {} ms after the faults, {}",
+            LIVENESS_US / 1000,
+            hub.map_or_else(String::new, |hub| format!("only {hub} reaches all"))
+        );
+        self.report.recovery_ms = (self.now_us - since_us) / 1000;
+        self.mend_all(None);
+        self.is_quiet = true;
+        let until_us = self.now_us + SETTLE_US;
+        let is_even = self.run_until(until_us, Self::is_even);
+        assert!(is_even, "no rest long after the faults: {}", self.positions());
+        self.judge_end();
+    }
+
+    fn positions(&self) -> String {
+        let position = |machine: &Machine| {
+            machine.running.as_ref().map_or_else(
+                || format!("{} is down", machine.id),
+                |running| {
+                    let applied = running.shared.state.read().last_applied;
+                    let (role, open) = (running.replica.role(), running.shared.connections.len());
+                    format!("{} is {role:?} at 0x{applied}, {open} connections", machine.id)
+                },
+            )
+        };
+        self.machines.values().map(position).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Returns whether all members serve, have applied everything, hold no connection that is over, and
+    /// nothing is under way.
+    fn is_even(&self) -> bool {
+        let last = self.ledger.last();
+        self.clients.iter().all(Client::is_at_rest)
+            && self.machines.values().all(|machine| {
+                machine.running.as_ref().is_some_and(|running| {
+                    let links = self.clients.iter().filter_map(|client| client.link.as_ref());
+                    let live = links.filter(|link| link.home == machine.id).count();
+                    running.shared.connections.len() <= live
+                        && running.replica.role() != Role::Looking
+                        && running.shared.state.read().last_applied == last
+                        && running.replica.outstanding() == 0
+                        && running.work.is_empty()
+                })
+            })
+    }
+
+    /// Checks every member's tree and tables against what the ledger makes.
+    fn judge_end(&mut self) {
+        let mut digests = BTreeSet::new();
+        for machine in self.machines.values() {
+            let running = machine.running.as_ref().expect("settled");
+            let state = running.shared.state.read();
+            digests.insert(state.tree.digest());
+            let model = &self.ledger.model;
+            let mut count = 0;
+            for (path, znode) in model.now() {
+                let node = state.tree.node(path);
+                let node = node.unwrap_or_else(|| panic!("{} has no {path}", machine.id));
+                assert_eq!(node.data(), znode.data.as_deref(), "{}: {path}", machine.id);
+                assert_eq!(node.stat().version, znode.version, "{}: {path}", machine.id);
+                count += 1;
+            }
+            let own = state.tree.count_descendants("/").expect("the root");
+            let reserved = state.tree.count_descendants("/zookeeper").expect("it is there") + 1;
+            assert_eq!(own, count + reserved, "{} has znodes that nobody made", machine.id);
+            let sessions: BTreeSet<_> = state.sessions.iter().map(|(id, _)| id).collect();
+            assert_eq!(sessions, *model.sessions(), "{}: sessions", machine.id);
+            for owner in state.tree.ephemeral_owners() {
+                assert!(sessions.contains(&owner), "{}: ephemerals of {owner}", machine.id);
+            }
+            let watched: usize = self.clients.iter().map(Client::watch_count).sum();
+            assert!(running.shared.watches.count() <= 2 * watched, "{}: watches", machine.id);
+        }
+        assert_eq!(digests.len(), 1, "the members' trees differ");
         let digest = digests.into_iter().next().expect("one digest");
-        drop(state);
         self.trace(digest);
-        self.trace(self.now_ms);
+        self.trace(self.now_us);
+    }
+
+    pub(crate) fn learn(&mut self, learned: Learned) {
+        self.report.answers += learned.answers;
+        self.report.watch_events += learned.events;
+        self.known = self.known.max(learned.acknowledged.unwrap_or(Zxid::ZERO));
+    }
+}
+
+fn plan(scenario: &Scenario, voters: BTreeSet<ServerId>, observers: BTreeSet<ServerId>) -> Plan {
+    Plan {
+        me: ServerId(1),
+        data_dir: "data".to_owned(),
+        log_dir: "data".to_owned(),
+        retain: 3,
+        loss: Loss::default(),
+        log: LogOptions { segment_len_bytes: 16 << 10, preallocate_bytes: 4 << 10 },
+        engine: conclave_zab::Config {
+            me: ServerId(1),
+            voters,
+            observers,
+            init_limit_ticks: 200,
+            sync_limit_ticks: SYNC_LIMIT_TICKS,
+            heartbeat_ticks: 10,
+            election_settle_ticks: 2,
+            window_entries_max: scenario.window_entries,
+            window_bytes_max: 1 << 20,
+        },
+        replica: Settings {
+            snapshot_txns: scenario.snapshot_txns,
+            snapshot_bytes: 1 << 20,
+            fetch_timeout_ms: 5_000,
+            reap: ReapSettings { interval_ms: 500, per_minute_max: 10_000, never_used_ms: 2000 },
+        },
+        terms: Terms {
+            session_timeout_ms_min: 4000,
+            session_timeout_ms_max: 40_000,
+            frame_len_bytes_max: 1 << 20,
+            access: Access::default(),
+            rules: Rules { has_ttl: true },
+            members: Bytes::new(),
+            local_sessions: LocalSessions::Off,
+            read_only_after_ms: None,
+        },
     }
 }

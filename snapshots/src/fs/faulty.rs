@@ -158,10 +158,22 @@ impl FaultyFs {
         self.disk.lock().power_off_at = Some(call);
     }
 
+    /// Returns whether the power is on: whether changes are carried out.
+    pub fn has_power(&self) -> bool {
+        let disk = self.disk.lock();
+        disk.power_off_at.is_none_or(|at| disk.calls < at)
+    }
+
     /// Lets change number `call` fail, once. A write may be half done then; after a sync nobody
     /// knows, and a later one makes up for nothing.
     pub fn fail_at(&self, call: u64, fault: Fault) {
         self.disk.lock().fails_at = Some((call, fault));
+    }
+
+    /// Forgets the faults to come.
+    pub fn calm(&self) {
+        let mut disk = self.disk.lock();
+        (disk.power_off_at, disk.fails_at) = (None, None);
     }
 
     /// Limits the bytes of all files together; `None` lifts the limit.
@@ -299,6 +311,13 @@ impl Disk {
             }
             self.inodes[index].durable = bytes.clone();
             self.inodes[index].bytes = bytes;
+        }
+        // Files without a name are gone for good: nobody has them open any more.
+        let named: BTreeSet<usize> = self.names.values().copied().collect();
+        for (index, inode) in self.inodes.iter_mut().enumerate() {
+            if !named.contains(&index) {
+                *inode = Inode::default();
+            }
         }
         self.boot += 1;
         self.power_off_at = None;

@@ -1,0 +1,170 @@
+//! What clients ask: every operation, on few enough znodes that they meet.
+
+use bytes::Bytes;
+use conclave_protocol::{
+    acl::Acl,
+    multi::{Op, ReadOp},
+    request::{Create, Request},
+    text::Text,
+    zxid::Zxid,
+};
+
+use crate::{
+    random::Random,
+    watched::{Kind, Watched},
+};
+
+/// Znodes under the root.
+const TOPS: u64 = 5;
+
+/// Of those, one that is watched recursively and one that is watched persistently.
+const LASTING: [&str; 2] = ["/0", "/1"];
+
+/// Names below each.
+const NAMES: u64 = 6;
+
+/// Lifetime of TTL znodes, in milliseconds.
+const TTL_MS: i64 = 1500;
+
+/// Flags of a create, as ZooKeeper has them.
+const EPHEMERAL: i32 = 1;
+const SEQUENTIAL: i32 = 2;
+const CONTAINER: i32 = 4;
+const TTL: i32 = 5;
+
+/// Draws paths and requests.
+pub(crate) struct Workload<'a> {
+    pub(crate) random: &'a mut Random,
+    /// The client's next value; it writes each once.
+    pub(crate) next_value: &'a mut u64,
+}
+
+impl Workload<'_> {
+    fn path(&mut self) -> String {
+        let top = self.random.below(TOPS);
+        match self.random.below(10) {
+            0 | 1 => format!("/{top}"),
+            2..=7 => format!("/{top}/{}", self.random.below(NAMES)),
+            _ => format!("/{top}/{}/{}", self.random.below(NAMES), self.random.below(2)),
+        }
+    }
+
+    fn data(&mut self) -> Option<Bytes> {
+        *self.next_value += 1;
+        Some(Bytes::copy_from_slice(&self.next_value.to_be_bytes()))
+    }
+
+    fn version(&mut self) -> i32 {
+        if self.random.below(3) == 0 { self.random.below(3) as i32 } else { -1 }
+    }
+
+    fn create(&mut self) -> Create {
+        let flags =
+            *self.random.pick(&[0, 0, 0, EPHEMERAL, EPHEMERAL, SEQUENTIAL, SEQUENTIAL | EPHEMERAL]);
+        let mut path = self.path();
+        if flags & SEQUENTIAL != 0 {
+            path.push_str("/s-");
+        }
+        let (data, acl) = (self.data(), Some(vec![Acl::open()]));
+        Create { path: path.into(), data, acl, flags }
+    }
+
+    /// Draws a request that changes something.
+    fn write(&mut self) -> Request {
+        match self.random.below(12) {
+            0..=3 => Request::Create(self.create()),
+            4 => Request::Create2(self.create()),
+            5 => Request::CreateContainer(Create { flags: CONTAINER, ..self.create_plain() }),
+            6 => {
+                let create = Create { flags: TTL, ..self.create_plain() };
+                Request::CreateTtl { create, ttl_ms: TTL_MS }
+            }
+            7 => Request::Delete { path: self.path().into(), version: self.version() },
+            8 => {
+                let (path, acl) = (self.path().into(), Some(vec![Acl::open()]));
+                Request::SetAcl { path, acl, version: -1 }
+            }
+            9 => self.multi(),
+            _ => {
+                let (path, version) = (self.path().into(), self.version());
+                Request::SetData { path, data: self.data(), version }
+            }
+        }
+    }
+
+    fn create_plain(&mut self) -> Create {
+        let (path, data, acl) = (self.path().into(), self.data(), Some(vec![Acl::open()]));
+        Create { path, data, acl, flags: 0 }
+    }
+
+    fn multi(&mut self) -> Request {
+        let count = 1 + self.random.below(4);
+        let ops = (0..count).map(|_| match self.random.below(5) {
+            0 | 1 => Op::Create(self.create()),
+            2 => Op::Delete { path: self.path().into(), version: self.version() },
+            3 => Op::Check { path: self.path().into(), version: self.version() },
+            _ => {
+                let (path, version) = (self.path().into(), self.version());
+                Op::SetData { path, data: self.data(), version }
+            }
+        });
+        Request::Multi(ops.collect())
+    }
+
+    /// Draws a request that changes nothing.
+    fn read(&mut self) -> Request {
+        let path = self.path();
+        // Another watch of the same path would replace a lasting one's mode.
+        let watch = !LASTING.contains(&path.as_str()) && self.random.below(3) == 0;
+        let path = Text::from(path);
+        match self.random.below(14) {
+            0..=2 => Request::GetData { path, watch },
+            3..=5 => Request::Exists { path, watch },
+            6 | 7 => Request::GetChildren2 { path, watch },
+            8 => Request::GetChildren { path, watch },
+            9 => Request::GetAcl { path },
+            10 => Request::GetAllChildrenNumber { path },
+            11 => Request::GetEphemerals { prefix: "/".into() },
+            12 => Request::MultiRead(vec![
+                ReadOp::GetData { path: path.clone(), watch: false },
+                ReadOp::GetChildren { path, watch: false },
+            ]),
+            _ => Request::WhoAmI,
+        }
+    }
+
+    /// Draws one request.
+    pub(crate) fn request(&mut self) -> Request {
+        match self.random.below(100) {
+            0..=44 => self.write(),
+            45..=87 => self.read(),
+            88..=95 => Request::Sync { path: "/".into() },
+            96 => Request::AddWatch { path: LASTING[0].into(), mode: 1 },
+            97 => Request::AddWatch { path: LASTING[1].into(), mode: 0 },
+            98 => {
+                let path = *self.random.pick(&LASTING);
+                Request::RemoveWatches { path: path.into(), kind: 3 }
+            }
+            _ => Request::Ping,
+        }
+    }
+}
+
+/// Returns the request that sets a client's watches again.
+pub(crate) fn set_watches(watched: &Watched, since: Zxid) -> Request {
+    let of = |kind| {
+        watched
+            .iter()
+            .filter(|watch| watch.kind == kind)
+            .map(|watch| watch.path.as_str().into())
+            .collect()
+    };
+    Request::SetWatches2 {
+        relative_zxid: since,
+        data: of(Kind::Data),
+        exist: of(Kind::Exist),
+        child: of(Kind::Child),
+        persistent: of(Kind::Persistent),
+        recursive: of(Kind::Recursive),
+    }
+}
