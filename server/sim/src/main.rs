@@ -33,6 +33,9 @@ struct Options {
     /// Tell what members and faults do; twice: what clients ask and are told, too
     #[arg(short, long, action = clap::ArgAction::Count)]
     verbose: u8,
+    /// End with the first seed that fails
+    #[arg(long)]
+    first: bool,
     /// Reduce the first seed that fails: fewer faults, clients, time
     #[arg(long)]
     shrink: bool,
@@ -75,7 +78,9 @@ fn main() -> ExitCode {
             scope.spawn(|| {
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= options.seeds.end {
+                    let is_over =
+                        options.first && !failures.lock().expect("no panic holds it").is_empty();
+                    if seed >= options.seeds.end || is_over {
                         return;
                     }
                     let scenario = options
