@@ -15,6 +15,7 @@ pub mod multi;
 pub mod opcode;
 pub mod path;
 pub mod peer;
+pub mod quota;
 pub mod request;
 pub mod response;
 pub mod stat;

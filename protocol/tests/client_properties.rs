@@ -11,10 +11,11 @@ use conclave_protocol::{
     multi::Op,
     opcode::OpCode,
     peer::PeerMessage,
+    quota::Usage,
     request::{Create, Request, RequestHeader},
     response::{ReplyHeader, Response},
     text::Text,
-    txn::{Change, CreateChange, Origin, Owner, Txn},
+    txn::{Change, CreateChange, Origin, Owner, QuotaUsage, Txn},
     zxid::Zxid,
 };
 use proptest::prelude::*;
@@ -152,11 +153,20 @@ proptest! {
     }
 
     #[test]
-    fn a_txn_survives_the_log(change in change(), seq in any::<u64>(), time_ms in any::<i64>()) {
+    fn a_txn_survives_the_log(
+        change in change(),
+        usage in prop::collection::vec(("/[a-z]{0,9}", any::<i64>(), any::<i64>()), 0..3),
+        seq in any::<u64>(),
+        time_ms in any::<i64>(),
+    ) {
         let origin = Origin { server: conclave_protocol::ids::ServerId(3), seq };
         let session = conclave_protocol::ids::SessionId(time_ms);
         let xid = conclave_protocol::ids::Xid(seq as i32);
-        let txn = Txn { origin, session, xid, time_ms, change };
+        let usage = usage.into_iter().map(|(covered, count, bytes)| QuotaUsage {
+            covered,
+            usage: Usage { count, bytes },
+        });
+        let txn = Txn { origin, session, xid, time_ms, change, usage: usage.collect() };
         let mut bytes = Vec::new();
         txn.encode(&mut bytes);
         prop_assert_eq!(Txn::decode(bytes.into()), Ok(txn));

@@ -152,6 +152,18 @@ answer "deleteall /j" '!Exception|not empty|does not exist|KeeperErrorCode|Faile
 answer "ls /" '^\[zookeeper\]$'
 answer "get /j" 'Node does not exist: /j'
 
+answer "create /q" '^Created /q$'
+answer "setquota -N 3 /q" '!Exception|not valid|KeeperErrorCode'
+answer "create /q/a 12345" '^Created /q/a$'
+answer "listquota /q" '^Output quota for /q .*countHardLimit=3' '^Output stat for /q count=2,bytes=5$'
+answer "create /q/b 1" '^Created /q/b$'
+if [ "$kind" = conclave ]; then
+    answer "create /q/c 1" 'Quota has exceeded : /q/c'
+fi
+answer "delquota -N /q" '!Exception|KeeperErrorCode'
+answer "create /q/d 1" '^Created /q/d$'
+answer "deleteall /q" '!Exception|not empty|does not exist|KeeperErrorCode|Failed'
+
 timeout 60 "$shell" -waitforconnection -server "$ENSEMBLE_HOSTS" create /k single > "$out" 2>&1 && grep -q 'Created /k' "$out" \
     && echo "  ok: a single command does its work and ends with 0" || { failures=$((failures + 1)); cat "$out"; }
 if timeout 60 "$shell" -waitforconnection -server "$ENSEMBLE_HOSTS" get /absent > "$out" 2>&1; then

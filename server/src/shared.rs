@@ -285,7 +285,7 @@ mod tests {
     use conclave_protocol::{ids::Xid, response::Response, zxid::Zxid};
 
     use super::*;
-    use crate::lane::Then;
+    use crate::{lane::Then, pipeline::quota::HardLimits};
 
     fn shared() -> Shared {
         let me = ServerId(1);
@@ -294,7 +294,7 @@ mod tests {
             session_timeout_ms_max: 40_000,
             frame_len_bytes_max: 1 << 20,
             access: Access::default(),
-            rules: Rules { has_ttl: true },
+            rules: Rules { has_ttl: true, hard_limits: HardLimits::Enforced },
             members: Bytes::new(),
             local_sessions: LocalSessions::Off,
             read_only_after_ms: None,

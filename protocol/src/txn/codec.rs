@@ -1,32 +1,46 @@
-//! Bytes of a txn, version 1, big-endian: version (1), origin server (1), origin number (8), session
-//! (8), xid (4), time in ms (8), then the change: its kind (1) and fields. Strings and buffers are
-//! as in the client protocol.
+//! Bytes of a txn, big-endian: version (1), origin server (1), origin number (8), session (8), xid
+//! (4), time in ms (8), then the change: its kind (1) and fields. Strings and buffers are as in the
+//! client protocol.
+//!
+//! That is version 1. Version 2 has more behind it: what quotas count after the change, as a vector
+//! of path, znodes (8) and bytes (8). It is written only where there is such.
 
 use alloc::{string::String, vec::Vec};
 
 use bytes::Bytes;
 
-use super::{Change, CreateChange, Origin, Owner, Txn};
+use super::{Change, CreateChange, Origin, Owner, QuotaUsage, Txn};
 use crate::{
     acl::Acl,
     code::ErrorCode,
     ids::{Password, ServerId, SessionId, Xid},
     jute::{DecodeError, Reader, Write},
+    quota::Usage,
     request::{decode_acl, encode_acl},
 };
 
 const VERSION: u8 = 1;
 
+/// The version of a txn that quotas count.
+const VERSION_WITH_USAGE: u8 = 2;
+
+/// Bytes of a [`QuotaUsage`] at least.
+const USAGE_LEN_MIN: usize = 20;
+
 impl Txn {
     /// Appends the txn.
     pub fn encode(&self, out: &mut impl Write) {
-        out.put_u8(VERSION);
+        let has_usage = !self.usage.is_empty();
+        out.put_u8(if has_usage { VERSION_WITH_USAGE } else { VERSION });
         out.put_u8(self.origin.server.0);
         out.put_u64(self.origin.seq);
         out.put_i64(self.session.0);
         out.put_i32(self.xid.0);
         out.put_i64(self.time_ms);
         self.change.encode(out);
+        if has_usage {
+            out.put_vector(Some(&self.usage), |out, usage| usage.encode(out));
+        }
     }
 
     /// Reads a txn.
@@ -37,16 +51,20 @@ impl Txn {
     pub fn decode(bytes: Bytes) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(bytes);
         let version = reader.u8()?;
-        if version != VERSION {
+        if !matches!(version, VERSION | VERSION_WITH_USAGE) {
             return Err(DecodeError::Kind { what: "version of a txn", got: version.into() });
         }
-        let txn = Self {
+        let mut txn = Self {
             origin: Origin { server: ServerId(reader.u8()?), seq: reader.u64()? },
             session: SessionId(reader.i64()?),
             xid: Xid(reader.i32()?),
             time_ms: reader.i64()?,
             change: Change::decode(&mut reader, Depth::Outer)?,
+            usage: Vec::new(),
         };
+        if version == VERSION_WITH_USAGE {
+            txn.usage = reader.vector(USAGE_LEN_MIN, QuotaUsage::decode)?.unwrap_or_default();
+        }
         match reader.remaining() {
             0 => Ok(txn),
             rest => Err(DecodeError::Length { got: rest as i64, max: 0 }),
@@ -169,6 +187,21 @@ impl CreateChange {
     }
 }
 
+impl QuotaUsage {
+    fn encode(&self, out: &mut impl Write) {
+        out.put_buffer(Some(self.covered.as_bytes()));
+        out.put_i64(self.usage.count);
+        out.put_i64(self.usage.bytes);
+    }
+
+    fn decode(reader: &mut Reader) -> Result<Self, DecodeError> {
+        Ok(Self {
+            covered: decode_path(reader)?,
+            usage: Usage { count: reader.i64()?, bytes: reader.i64()? },
+        })
+    }
+}
+
 impl Owner {
     /// Appends the owner: its kind (1), then session or milliseconds (8) where there is one.
     pub fn encode(self, out: &mut impl Write) {
@@ -216,4 +249,51 @@ fn decode_path(reader: &mut Reader) -> Result<String, DecodeError> {
 
 fn decode_list(reader: &mut Reader) -> Result<Vec<Acl>, DecodeError> {
     Ok(decode_acl(reader)?.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+
+    use super::*;
+
+    fn txn(usage: Vec<QuotaUsage>) -> Txn {
+        Txn {
+            origin: Origin { server: ServerId(1), seq: 2 },
+            session: SessionId(3),
+            xid: Xid(4),
+            time_ms: 5,
+            change: Change::CloseSession,
+            usage,
+        }
+    }
+
+    fn bytes(txn: &Txn) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        txn.encode(&mut bytes);
+        bytes
+    }
+
+    /// The bytes are on disks: other ones need another version.
+    #[test]
+    fn what_quotas_count_follows_the_change_in_version_two() {
+        let plain = bytes(&txn(Vec::new()));
+        let expected = [
+            &[1, 1][..],
+            &[0, 0, 0, 0, 0, 0, 0, 2],
+            &[0, 0, 0, 0, 0, 0, 0, 3],
+            &[0, 0, 0, 4],
+            &[0, 0, 0, 0, 0, 0, 0, 5],
+            &[4],
+        ];
+        assert_eq!(plain, expected.concat());
+
+        let usage = Usage { count: 6, bytes: -1 };
+        let counted = txn(vec![QuotaUsage { covered: "/q".into(), usage }]);
+        let behind =
+            [&[0, 0, 0, 1][..], &[0, 0, 0, 2, b'/', b'q'], &[0, 0, 0, 0, 0, 0, 0, 6], &[0xff; 8]];
+        let expected = [&[2][..], &plain[1..], &behind.concat()].concat();
+        assert_eq!(bytes(&counted), expected);
+        assert_eq!(Txn::decode(expected.into()), Ok(counted));
+    }
 }

@@ -11,6 +11,7 @@ use crate::{
     acl::Acl,
     code::ErrorCode,
     ids::{Password, ServerId, SessionId, Xid},
+    quota::Usage,
     zxid::Zxid,
 };
 
@@ -46,6 +47,17 @@ pub struct Txn {
     pub time_ms: i64,
     /// What changes.
     pub change: Change,
+    /// What quotas count after the change, where it is another number than before.
+    pub usage: Vec<QuotaUsage>,
+}
+
+/// What the stats of a quota say from now on.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct QuotaUsage {
+    /// The znode that the quota is on.
+    pub covered: String,
+    /// What there is of it and below.
+    pub usage: Usage,
 }
 
 /// What a txn changes. All values are absolute, so that applying one twice is applying it once.

@@ -88,6 +88,7 @@ mod tests {
             xid: Xid(1),
             time_ms,
             change: Change::Error(ErrorCode::NoNode),
+            usage: Vec::new(),
         };
         let mut bytes = Vec::new();
         txn.encode(&mut bytes);

@@ -68,9 +68,7 @@ fn main() -> ExitCode {
         told.without_time().with_target(false).init();
     }
     // The message is told with the seed, below.
-    if options.verbose == 0 {
-        panic::set_hook(Box::new(|_| {}));
-    }
+    panic::set_hook(Box::new(|_| {}));
     #[expect(clippy::disallowed_methods, reason = "how fast the simulator itself is")]
     let started = Instant::now();
     let next = AtomicU64::new(options.seeds.start);

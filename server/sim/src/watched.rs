@@ -207,7 +207,8 @@ mod tests {
     fn apply(model: &mut Model, counter: u32, change: Change) {
         let origin = Origin { server: ServerId(1), seq: 0 };
         let (session, xid) = (SessionId(1), Xid(1));
-        model.apply(zxid(counter), &Txn { origin, session, xid, time_ms: 0, change });
+        let txn = Txn { origin, session, xid, time_ms: 0, change, usage: Vec::new() };
+        model.apply(zxid(counter), &txn);
     }
 
     fn create(path: &str) -> Change {

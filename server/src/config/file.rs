@@ -19,7 +19,7 @@ use super::{
 use crate::{
     acl::{Access, SCHEMES},
     boot::Loss,
-    pipeline::prepare::Rules,
+    pipeline::{prepare::Rules, quota::HardLimits},
     replica::ReapSettings,
     shared::LocalSessions,
 };
@@ -252,7 +252,15 @@ impl Settings {
             words: self.words(),
             loss: Loss::default(),
             // On unless it is turned off: who asks for a TTL wants one.
-            rules: Rules { has_ttl: self.boolean("extendedTypesEnabled", true)? },
+            rules: Rules {
+                has_ttl: self.boolean("extendedTypesEnabled", true)?,
+                // On unless it is turned off, too: who sets a hard limit wants it to hold.
+                hard_limits: if self.boolean("enforceQuota", true)? {
+                    HardLimits::Enforced
+                } else {
+                    HardLimits::Warned
+                },
+            },
             reap: ReapSettings {
                 interval_ms: self.number("znode.container.checkIntervalMs", 60_000, 1, MS_MAX)?,
                 per_minute_max: self.number(

@@ -31,6 +31,7 @@ pub(super) const USED: &[&str] = &[
     "sessionRequireClientSASLAuth",
     "reconfigEnabled",
     "extendedTypesEnabled",
+    "enforceQuota",
     "znode.container.checkIntervalMs",
     "znode.container.maxPerMinute",
     "znode.container.maxNeverUsedIntervalMs",
@@ -44,7 +45,6 @@ pub(super) const USED: &[&str] = &[
 /// them counts on them, so it is a warning that they have no effect.
 pub(super) const RELIED_ON: &[&str] = &[
     "authProvider.",
-    "enforceQuota",
     "group.",
     "quorum.auth.",
     "secureClientPort",
@@ -73,7 +73,6 @@ pub(super) const NOT_IN_USE: &[&str] = &[
     "connectToLearnerMasterLimit",
     "observerMasterPort",
     "syncEnabled",
-    "enforceQuota",
     "forceSync",
     "flushDelay",
     "maxBatchSize",

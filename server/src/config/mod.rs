@@ -65,7 +65,7 @@ pub struct Config {
     pub frame_len_bytes_max: usize,
     /// Four-letter words that are answered; `None` for all (`4lw.commands.whitelist`).
     pub words: Option<Vec<String>>,
-    /// What requests may ask for (`extendedTypesEnabled`).
+    /// What requests may ask for (`extendedTypesEnabled`, `enforceQuota`).
     pub rules: Rules,
     /// When containers and TTL znodes go (`znode.container.*`).
     pub reap: ReapSettings,

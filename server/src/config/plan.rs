@@ -16,7 +16,7 @@ use crate::{
     boot::{ENGINE_TICK_MS, Loss, Plan},
     driver::Settings,
     net::{Facts, listener::ConnectionLimits, peers::Peer},
-    pipeline::prepare::Rules,
+    pipeline::{prepare::Rules, quota::HardLimits},
     replica::{self, ReapSettings},
     shared::{LocalSessions, Terms},
 };
@@ -68,7 +68,7 @@ impl Config {
             window_entries: 10_000,
             frame_len_bytes_max: conclave_protocol::frame::FRAME_LEN_BYTES_MAX_DEFAULT,
             words: None,
-            rules: Rules { has_ttl: true },
+            rules: Rules { has_ttl: true, hard_limits: HardLimits::Enforced },
             reap: ReapSettings { interval_ms: 60_000, per_minute_max: 10_000, never_used_ms: 0 },
             access: Access::default(),
             local_sessions: LocalSessions::Off,

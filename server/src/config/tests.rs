@@ -2,6 +2,7 @@
 #![expect(clippy::disallowed_methods, reason = "the tests write the files that are read")]
 
 use super::*;
+use crate::pipeline::quota::HardLimits;
 
 fn config(text: &str) -> Result<(Config, Vec<Note>), ConfigError> {
     let mut settings = Settings::parse("zoo.cfg", text);
@@ -193,6 +194,16 @@ fn local_sessions_and_reads_without_a_leader_are_off_unless_asked_for() {
 }
 
 #[test]
+fn hard_limits_of_quotas_hold_unless_that_is_switched_off() {
+    let hard_limits = |text: &str| {
+        config(&format!("dataDir=/d\nclientPort=1\n{text}\n")).unwrap().0.rules.hard_limits
+    };
+    assert_eq!(hard_limits(""), HardLimits::Enforced);
+    assert_eq!(hard_limits("enforceQuota=true"), HardLimits::Enforced);
+    assert_eq!(hard_limits("zookeeper.enforceQuota=false"), HardLimits::Warned);
+}
+
+#[test]
 fn every_key_that_zookeepers_users_set_is_known() {
     let keys = "group.1 weight.1 standaloneEnabled leaderServes \
         txnLogSizeLimitInKb globalOutstandingLimit admin.enableServer admin.serverPort \
@@ -200,7 +211,7 @@ fn every_key_that_zookeepers_users_set_is_known() {
         quorum.auth.enableSasl jaasLoginRenew sslQuorum \
         ssl.quorum.keyStore.location client.portUnification client.certReload \
         sslQuorumReloadCertFiles electionPortBindRetry cnxTimeout quorumCnxnTimeoutMs \
-        connectToLearnerMasterLimit observerMasterPort syncEnabled enforceQuota audit.enable \
+        connectToLearnerMasterLimit observerMasterPort syncEnabled audit.enable \
         snapshot.compression.method digest.enabled forceSync flushDelay maxBatchSize \
         requestThrottleLimit connectionMaxTokens tcpKeepAlive clientTcpKeepAlive \
         serverCnxnFactory multiAddress.enabled oraclePath secureClientPort";

@@ -8,7 +8,7 @@ use conclave_protocol::{
     code::ErrorCode,
     ids::SessionId,
     stat::Stat,
-    txn::{Change, Entry, Origin, Txn},
+    txn::{Change, Entry, Origin, QuotaUsage, Txn},
     zxid::Zxid,
 };
 
@@ -91,6 +91,7 @@ pub fn apply(state: &mut State, entry: &Entry, txn: Txn) -> Applied {
     let mut touched = Vec::new();
     let step = Step { zxid: entry.zxid, time_ms: txn.time_ms, origin: txn.origin };
     let outcome = step.change(state, txn.session, txn.change, &mut touched);
+    set_usage(state, &txn.usage);
     state.last_applied = entry.zxid;
     if let Some(tail) = &mut state.tail {
         tail.push(entry.clone());
@@ -102,7 +103,15 @@ pub fn apply(state: &mut State, entry: &Entry, txn: Txn) -> Applied {
 pub fn replay(state: &mut State, zxid: Zxid, txn: Txn) {
     let step = Step { zxid, time_ms: txn.time_ms, origin: txn.origin };
     step.change(state, txn.session, txn.change, &mut Vec::new());
+    set_usage(state, &txn.usage);
     state.last_applied = zxid;
+}
+
+/// Comes after the change, which may have written into the same stats.
+fn set_usage(state: &mut State, usage: &[QuotaUsage]) {
+    for QuotaUsage { covered, usage } in usage {
+        state.tree.set_usage(covered, *usage);
+    }
 }
 
 #[derive(Clone, Copy)]

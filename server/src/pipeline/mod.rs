@@ -4,7 +4,7 @@
 //!    here, writes get a number.
 //! 2. [`forward`]: the member passes its writes to the leader, or keeps them when it leads.
 //! 3. [`prepare`] with [`outstanding`]: the leader resolves a request into an idempotent txn,
-//!    judged by the tree and all that is in flight.
+//!    judged by the tree and all that is in flight, and by the quotas that cover it ([`quota`]).
 //! 4. The engine orders the txns, the log stores them, a quorum acks: see `replica`.
 //! 5. [`apply`]: the state changes; cannot fail.
 //! 6. [`notify`]: changes become watch events.
@@ -19,6 +19,11 @@ pub mod forward;
 mod kind;
 pub mod notify;
 pub mod outstanding;
+mod overlay;
 pub mod prepare;
+pub mod quota;
 pub mod read;
 pub mod reply;
+
+#[cfg(test)]
+mod tests;

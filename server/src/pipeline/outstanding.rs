@@ -13,6 +13,7 @@ use conclave_protocol::{
     txn::Owner,
 };
 
+use super::{overlay::Overlay, quota::Quotas};
 use crate::{session::Session, state::State};
 
 /// A znode as it will be.
@@ -28,6 +29,8 @@ pub struct Future {
     pub child_count: u32,
     /// What keeps it.
     pub owner: Owner,
+    /// Length of the data, in bytes.
+    pub data_len: usize,
     /// Who may do what.
     pub acl: Arc<[Acl]>,
 }
@@ -40,27 +43,27 @@ enum FutureSession {
 }
 
 #[derive(Debug)]
-struct Record<T> {
+struct SessionRecord {
     /// In-flight txns that touch it; at 0 the state itself tells the truth.
     in_flight: u32,
-    future: T,
+    future: FutureSession,
 }
 
 /// The overlay over the state. Lives as long as the lead does.
 #[derive(Debug, Default)]
 pub struct Outstanding {
-    znodes: HashMap<String, Record<Option<Future>>>,
-    sessions: HashMap<SessionId, Record<FutureSession>>,
+    pub(super) znodes: Overlay<Option<Future>>,
+    pub(super) quotas: Quotas,
+    sessions: HashMap<SessionId, SessionRecord>,
     /// What each prepared and not yet applied txn touches, oldest first.
     in_flight: VecDeque<Touches>,
-    /// What the txn being prepared touches, with the value before it: undone when it is refused.
-    current: Vec<(String, Option<Option<Future>>)>,
     current_session: Option<SessionId>,
 }
 
 #[derive(Debug)]
 struct Touches {
-    paths: Vec<String>,
+    znodes: Vec<String>,
+    quotas: Vec<String>,
     session: Option<SessionId>,
 }
 
@@ -72,8 +75,8 @@ impl Outstanding {
 
     /// Returns a znode as it will be, or `None` when there will be none.
     pub fn znode(&self, state: &State, path: &str) -> Option<Future> {
-        if let Some(record) = self.znodes.get(path) {
-            return record.future.clone();
+        if let Some(future) = self.znodes.find(path) {
+            return future.clone();
         }
         let node = state.tree.node(path)?;
         Some(Future {
@@ -82,29 +85,19 @@ impl Outstanding {
             created: node.created(),
             child_count: node.child_count(),
             owner: node.owner(),
+            data_len: node.data_len(),
             acl: node.acl().into(),
         })
     }
 
     /// Returns whether a txn in flight changes a znode or its children.
     pub fn touches(&self, path: &str) -> bool {
-        self.znodes.contains_key(path)
+        self.znodes.find(path).is_some()
     }
 
     /// Sets what a znode will be after the txn being prepared.
     pub fn set_znode(&mut self, path: &str, future: Option<Future>) {
-        let record = self.znodes.get_mut(path);
-        let before = record.as_ref().map(|record| record.future.clone());
-        match record {
-            Some(record) => {
-                record.in_flight += 1;
-                record.future = future;
-            }
-            None => {
-                self.znodes.insert(path.to_owned(), Record { in_flight: 1, future });
-            }
-        }
-        self.current.push((path.to_owned(), before));
+        self.znodes.set(path, future);
     }
 
     /// Returns the owner, password and timeout that an open session will have.
@@ -119,7 +112,7 @@ impl Outstanding {
     /// Sets what a session will be after the txn being prepared; `None` closes it.
     pub fn set_session(&mut self, id: SessionId, session: Option<Session>) {
         let future = session.map_or(FutureSession::Closed, FutureSession::Open);
-        let record = self.sessions.entry(id).or_insert(Record { in_flight: 0, future });
+        let record = self.sessions.entry(id).or_insert(SessionRecord { in_flight: 0, future });
         record.in_flight += 1;
         record.future = future;
         self.current_session = Some(id);
@@ -133,12 +126,13 @@ impl Outstanding {
         let mut paths: Vec<String> = state
             .tree
             .ephemerals(id)
-            .filter(|path| self.znodes.get(path).is_none_or(|record| is_own(&record.future)))
+            .filter(|path| self.znodes.find(path).is_none_or(is_own))
             .collect();
         let known = paths.len();
-        for (path, record) in &self.znodes {
-            if is_own(&record.future) && paths[..known].binary_search(path).is_err() {
-                paths.push(path.clone());
+        for (path, future) in self.znodes.iter() {
+            let is_new = |path| paths[..known].binary_search_by(|known| (**known).cmp(path));
+            if is_own(future) && is_new(path).is_err() {
+                paths.push(path.to_owned());
             }
         }
         paths.sort_unstable();
@@ -155,40 +149,28 @@ impl Outstanding {
         }
     }
 
-    /// Takes back what the txn being prepared has set so far, back to `mark` changes of znodes.
+    /// Takes back what the txn being prepared has set so far.
     pub fn undo(&mut self) {
         assert!(self.current_session.is_none(), "only requests on znodes are undone");
-        while let Some((path, before)) = self.current.pop() {
-            let record = self.znodes.get_mut(&path).expect("set by the txn being prepared");
-            match before {
-                Some(future) => {
-                    record.in_flight -= 1;
-                    record.future = future;
-                }
-                None => {
-                    self.znodes.remove(&path);
-                }
-            }
-        }
+        self.znodes.undo();
+        self.quotas.undo();
     }
 
     /// Ends the preparation of one txn: what it touched stays until [`Self::applied`].
     pub fn prepared(&mut self) {
-        let paths = self.current.drain(..).map(|(path, _)| path).collect();
-        self.in_flight.push_back(Touches { paths, session: self.current_session.take() });
+        self.in_flight.push_back(Touches {
+            znodes: self.znodes.prepared(),
+            quotas: self.quotas.prepared(),
+            session: self.current_session.take(),
+        });
     }
 
     /// Notes that the oldest txn in flight is applied.
     pub fn applied(&mut self) {
-        let Touches { paths, session } =
+        let Touches { znodes, quotas, session } =
             self.in_flight.pop_front().expect("a leader applies what it prepared, in order");
-        for path in paths {
-            let record = self.znodes.get_mut(&path).expect("in flight until now");
-            record.in_flight -= 1;
-            if record.in_flight == 0 {
-                self.znodes.remove(&path);
-            }
-        }
+        self.znodes.applied(znodes);
+        self.quotas.applied(quotas);
         if let Some(id) = session {
             let record = self.sessions.get_mut(&id).expect("in flight until now");
             record.in_flight -= 1;

@@ -11,12 +11,16 @@ use conclave_protocol::{
     opcode::OpCode,
     path,
     peer::forward::{Action, Forwarded},
+    quota::Usage,
     request::{Create, Request},
     text::Text,
     txn::{Change, CreateChange, Origin, Owner, Txn},
 };
 
-use super::outstanding::{Future, Outstanding};
+use super::{
+    outstanding::{Future, Outstanding},
+    quota::{HardLimits, PartChange, one},
+};
 use crate::{acl, session::Session, state::State, tree::Reapable};
 
 /// Bytes of a name's sequence number: ten digits, zero-padded.
@@ -30,6 +34,8 @@ const RESERVED: [&str; 4] = ["/", "/zookeeper", "/zookeeper/quota", "/zookeeper/
 pub struct Rules {
     /// Whether there are TTL znodes (`extendedTypesEnabled`).
     pub has_ttl: bool,
+    /// What hard limits of quotas do (`enforceQuota`).
+    pub hard_limits: HardLimits,
 }
 
 /// Longest that the change of one request may be, in bytes: with all that is around it a record of the
@@ -56,7 +62,8 @@ pub fn prepare(
 ) -> Txn {
     let Forwarded { seq, session, xid, identities, action } = request;
     let identities = &identities[..];
-    let mut stage = Stage { outstanding, state, session, is_local: false, identities, rules };
+    let mut stage =
+        Stage { outstanding, state, session, is_local: false, identities, rules, time_ms };
     let change = match action {
         Action::Open { timeout_ms, password } => stage.open(from, timeout_ms, password),
         Action::Attach { timeout_ms, password } => stage.attach(from, timeout_ms, password),
@@ -70,8 +77,7 @@ pub fn prepare(
             stage.request(opcode, body)
         }
     };
-    outstanding.prepared();
-    Txn { origin: Origin { server: from, seq }, session, xid, time_ms, change }
+    finish(outstanding, Origin { server: from, seq }, session, xid, time_ms, change)
 }
 
 /// Resolves the end of a session whose time is up.
@@ -86,8 +92,7 @@ pub fn prepare_expiry(
         Some(_) => close_open(outstanding, state, session),
         None => Change::Error(ErrorCode::SessionExpired),
     };
-    outstanding.prepared();
-    unasked(me, session, time_ms, change)
+    unasked(outstanding, me, session, time_ms, change)
 }
 
 /// Resolves the end of a container or TTL znode, if it `is_over` and nothing in flight touches it: who
@@ -101,20 +106,49 @@ pub fn prepare_reap(
     is_over: impl Fn(&Reapable<'_>) -> bool,
 ) -> Option<Txn> {
     state.tree.find_reapable(path).filter(|znode| is_over(znode) && !outstanding.touches(path))?;
-    outstanding.remove_znode(state, path);
-    outstanding.prepared();
+    remove(outstanding, state, path);
     let change = Change::Delete { path: path.to_owned() };
-    Some(unasked(me, SessionId::NONE, time_ms, change))
+    Some(unasked(outstanding, me, SessionId::NONE, time_ms, change))
 }
 
 /// Returns a txn of the leader's own, for which no client waits.
-fn unasked(me: ServerId, session: SessionId, time_ms: i64, change: Change) -> Txn {
-    Txn { origin: Origin { server: me, seq: 0 }, session, xid: Xid(0), time_ms, change }
+fn unasked(
+    outstanding: &mut Outstanding,
+    me: ServerId,
+    session: SessionId,
+    time_ms: i64,
+    change: Change,
+) -> Txn {
+    finish(outstanding, Origin { server: me, seq: 0 }, session, Xid(0), time_ms, change)
+}
+
+/// Ends a preparation: what it has set is in flight now, and the txn tells what quotas count then.
+fn finish(
+    outstanding: &mut Outstanding,
+    origin: Origin,
+    session: SessionId,
+    xid: Xid,
+    time_ms: i64,
+    change: Change,
+) -> Txn {
+    let usage = outstanding.take_counted();
+    outstanding.prepared();
+    Txn { origin, session, xid, time_ms, change, usage }
+}
+
+/// Takes out a childless znode, whatever the reason.
+fn remove(outstanding: &mut Outstanding, state: &State, path: &str) {
+    if let Some(znode) = outstanding.znode(state, path) {
+        let less = Usage::default().without(one(znode.data_len));
+        outstanding.count(state, path, less);
+    }
+    outstanding.change_quota(state, path, PartChange::Removed);
+    outstanding.remove_znode(state, path);
 }
 
 fn close_open(outstanding: &mut Outstanding, state: &State, session: SessionId) -> Change {
     for path in outstanding.ephemerals(state, session) {
-        outstanding.remove_znode(state, &path);
+        remove(outstanding, state, &path);
     }
     outstanding.set_session(session, None);
     Change::CloseSession
@@ -128,6 +162,8 @@ struct Stage<'a> {
     is_local: bool,
     identities: &'a [Identity],
     rules: Rules,
+    /// The leader's wall clock, in milliseconds since 1970.
+    time_ms: i64,
 }
 
 impl Stage<'_> {
@@ -255,6 +291,10 @@ impl Stage<'_> {
         if matches!(parent.owner, Owner::Ephemeral(_)) {
             return Err(ErrorCode::NoChildrenForEphemerals);
         }
+        let data = create.data.clone();
+        let data_len = data.as_deref().map_or(0, <[u8]>::len);
+        self.count(&path, one(data_len))?;
+
         // Saturates: after the last number every further sequential create meets its name taken.
         parent.created = parent.created.saturating_add(1);
         parent.child_count += 1;
@@ -267,10 +307,11 @@ impl Stage<'_> {
             created: 0,
             child_count: 0,
             owner: mode.owner,
+            data_len,
             acl: Arc::from(&acl[..]),
         };
         self.outstanding.set_znode(&path, Some(future));
-        let data = create.data.clone();
+        self.change_quota(&path, PartChange::Created(data.as_deref().unwrap_or_default()));
         let owner = mode.owner;
         Ok(Change::Create(CreateChange { path, data, acl, owner, parent_created }))
     }
@@ -304,7 +345,7 @@ impl Stage<'_> {
         if znode.child_count > 0 {
             return Err(ErrorCode::NotEmpty);
         }
-        self.outstanding.remove_znode(self.state, &path);
+        remove(self.outstanding, self.state, &path);
         Ok(Change::Delete { path })
     }
 
@@ -317,10 +358,14 @@ impl Stage<'_> {
         let path = valid(path)?;
         let mut znode = self.find(&path)?;
         self.check_perms(&znode, Perms::WRITE)?;
+        let data_len = data.as_deref().map_or(0, <[u8]>::len);
+        self.count(&path, one(data_len).without(one(znode.data_len)))?;
         check_version(version, znode.version)?;
         znode.version = znode.version.wrapping_add(1);
+        znode.data_len = data_len;
         let version = znode.version;
         self.outstanding.set_znode(&path, Some(znode));
+        self.change_quota(&path, PartChange::Replaced(data.as_deref().unwrap_or_default()));
         Ok(Change::SetData { path, data, version })
     }
 
@@ -352,6 +397,20 @@ impl Stage<'_> {
 
     fn find(&self, path: &str) -> Result<Future, ErrorCode> {
         self.outstanding.znode(self.state, path).ok_or(ErrorCode::NoNode)
+    }
+
+    /// Counts for the quota that covers `path`, which may refuse it.
+    fn count(&mut self, path: &str, more: Usage) -> Result<(), ErrorCode> {
+        match self.outstanding.count(self.state, path, more) {
+            Some(counted) => {
+                self.outstanding.check_quota(&counted, self.rules.hard_limits, self.time_ms)
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn change_quota(&mut self, path: &str, change: PartChange<'_>) {
+        self.outstanding.change_quota(self.state, path, change);
     }
 
     fn check_perms(&self, znode: &Future, perms: Perms) -> Result<(), ErrorCode> {
@@ -445,7 +504,7 @@ mod tests {
 
     use super::*;
 
-    const RULES: Rules = Rules { has_ttl: true };
+    const RULES: Rules = Rules { has_ttl: true, hard_limits: HardLimits::Enforced };
     const ME: ServerId = ServerId(1);
 
     fn multi(ops: Vec<Op>) -> Change {

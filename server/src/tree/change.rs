@@ -14,6 +14,7 @@ use conclave_protocol::{
     acl::Acl,
     ids::SessionId,
     path,
+    quota::LIMITS_NAME,
     stat::Stat,
     txn::{CreateChange, Owner},
     zxid::Zxid,
@@ -50,6 +51,7 @@ impl Tree {
         self.data_len_bytes += znode.len_bytes();
         let slot = self.arena.insert(parent, znode);
         self.note_owner(slot, create.owner);
+        self.note_quota(&create.path);
         Some(Node::new(self, slot).stat())
     }
 
@@ -79,7 +81,12 @@ impl Tree {
         let deleted = Deleted { acl: self.acls.get(znode.acl).to_vec() };
         self.data_len_bytes -= znode.len_bytes();
         let (owner, parent) = (znode.owner(), znode.parent);
+        let is_limits = znode.name() == LIMITS_NAME;
         self.reapable.remove(&slot);
+        if is_limits {
+            let path = self.arena.path(slot);
+            self.forget_quota(&path);
+        }
         if let Owner::Ephemeral(session) = owner
             && let Some(slots) = self.ephemerals.get_mut(&session)
         {
@@ -107,14 +114,19 @@ impl Tree {
         version: i32,
     ) -> Option<Stat> {
         let slot = self.arena.find(path)?;
+        self.replace_data(slot, data.as_deref());
         let znode = self.arena.get_mut(slot);
-        self.data_len_bytes -= znode.len_bytes();
-        znode.set_data(data.as_deref());
-        self.data_len_bytes += znode.len_bytes();
         znode.version = version;
         znode.mzxid = zxid;
         znode.mtime_ms = time_ms;
         Some(Node::new(self, slot).stat())
+    }
+
+    pub(super) fn replace_data(&mut self, slot: u32, data: Option<&[u8]>) {
+        let znode = self.arena.get_mut(slot);
+        self.data_len_bytes -= znode.len_bytes();
+        znode.set_data(data);
+        self.data_len_bytes += znode.len_bytes();
     }
 
     /// Replaces a znode's ACL and returns its stat; `None` when it is gone.

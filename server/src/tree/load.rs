@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use conclave_protocol::{acl::Acl, txn::Owner};
+use conclave_protocol::{acl::Acl, quota::LIMITS_NAME, txn::Owner};
 use conclave_snapshots::image::NodeRecord;
 use thiserror::Error;
 
@@ -127,9 +127,12 @@ impl TreeLoader {
         let slot_count = tree.arena.slot_count();
         tree.arena.reserve(slot_count as usize);
         let mut parents_came_first = true;
+        // Looked at again when all are linked: their paths tell whether they are limits.
+        let mut limits = Vec::new();
         for slot in ROOT + 1..slot_count {
             let znode = tree.arena.get(slot);
             let (owner, number) = (znode.owner(), znode.parent);
+            let is_limits = znode.name_bytes() == LIMITS_NAME.as_bytes();
             let parent = slots.find(number).ok_or(LoadTreeError::NoParent(number))?;
             if tree.arena.child(parent, znode.name()).is_some() {
                 return Err(LoadTreeError::Name { parent: number });
@@ -137,6 +140,9 @@ impl TreeLoader {
             tree.arena.link(slot, parent);
             tree.note_owner(slot, owner);
             parents_came_first &= parent < slot;
+            if is_limits {
+                limits.push(slot);
+            }
         }
         // Where slots only go down on the way up, every way ends at the root: no need to look.
         if !parents_came_first {
@@ -144,6 +150,10 @@ impl TreeLoader {
                 0 => {}
                 lost => return Err(LoadTreeError::Cycle(lost)),
             }
+        }
+        for slot in limits {
+            let path = tree.arena.path(slot);
+            tree.note_quota(&path);
         }
         for list in lists {
             tree.acls.release(list);

@@ -3,7 +3,8 @@
 //!
 //! `znode` is one slot, `arena` the slots and their links, `index` the table, `list` the ACLs;
 //! `node` is how a znode is read, `change` how txns change it, `image` and `load` are the way to a
-//! snapshot and back.
+//! snapshot and back. `reapable` and `quota` are what is kept of znodes that go by themselves, and of
+//! those that limit others.
 
 mod arena;
 mod change;
@@ -12,6 +13,7 @@ mod index;
 mod list;
 mod load;
 mod node;
+mod quota;
 mod reapable;
 mod znode;
 
@@ -34,6 +36,7 @@ use conclave_protocol::{
 use self::{
     arena::{Arena, ROOT},
     list::AclTable,
+    quota::Quotas,
     znode::Znode,
 };
 pub use self::{
@@ -41,6 +44,7 @@ pub use self::{
     image::Walk,
     load::{LoadTreeError, TreeLoader},
     node::Node,
+    quota::Quota,
     reapable::Reapable,
 };
 
@@ -52,6 +56,7 @@ pub struct Tree {
     ephemerals: BTreeMap<SessionId, BTreeSet<u32>>,
     /// Containers and TTL znodes: so that looking for those whose time has come is no walk.
     reapable: BTreeSet<u32>,
+    quotas: Quotas,
     /// Bytes of names and data.
     data_len_bytes: u64,
 }
@@ -75,6 +80,7 @@ impl Tree {
             acls: AclTable::default(),
             ephemerals: BTreeMap::new(),
             reapable: BTreeSet::new(),
+            quotas: Quotas::new(),
             data_len_bytes: 0,
         }
     }
@@ -184,7 +190,7 @@ impl Hasher for Fnv {
 #[cfg(test)]
 impl Tree {
     /// Panics unless what is kept twice agrees.
-    fn check(&self) {
+    pub(crate) fn check(&self) {
         self.arena.check();
         let mut uses: BTreeMap<u32, u32> = BTreeMap::new();
         let (mut owned, mut len_bytes) = (BTreeMap::<SessionId, BTreeSet<u32>>::new(), 0);
@@ -210,5 +216,6 @@ impl Tree {
         assert!(self.acls.uses().eq(uses), "lists are used as often as counted");
         assert_eq!((&self.ephemerals, self.data_len_bytes), (&owned, len_bytes));
         assert_eq!(self.reapable, reapable);
+        self.check_quotas();
     }
 }

@@ -52,6 +52,11 @@ impl<'t> Node<'t> {
         self.znode.child_count
     }
 
+    /// Returns the length of the data, in bytes.
+    pub fn data_len(&self) -> usize {
+        self.data().map_or(0, <[u8]>::len)
+    }
+
     /// Iterates over the children's names, in no order.
     pub fn children(&self) -> impl Iterator<Item = &'t str> {
         let tree = self.tree;

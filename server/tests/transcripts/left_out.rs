@@ -10,8 +10,6 @@ const LEFT_OUT: &[(&str, &str)] = &[
     ("multi_odd", "a multiRead refused as malformed gets an end marker that clients ignore"),
     ("paths_null", "a multi refused for a null path gets an end marker that clients ignore"),
     ("paths_other_ops", "the reference counts the root as its own descendant for an empty path"),
-    ("quota", "quotas"),
-    ("quota_enforced", "quotas"),
     ("reconfig_disabled_ensemble", "needs three members"),
     ("reconfig_ensemble", "needs three members"),
     ("restart_durability", "restarts the server"),

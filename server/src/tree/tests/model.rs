@@ -7,8 +7,9 @@ use bytes::Bytes;
 use conclave_protocol::{
     acl::{Acl, Perms},
     path,
+    quota::stats_path,
     stat::Stat,
-    txn::{Change, Owner},
+    txn::{Change, Owner, QuotaUsage},
     zxid::Zxid,
 };
 
@@ -99,6 +100,13 @@ impl Model {
                     }
                 }
                 _ => {}
+            }
+        }
+        for QuotaUsage { covered, usage } in &delivered.usage {
+            if let Some(modelled) = self.0.get_mut(&stats_path(covered)) {
+                let text = usage.to_string();
+                modelled.stat.data_length = text.len() as i32;
+                modelled.data = Some(text.into());
             }
         }
     }

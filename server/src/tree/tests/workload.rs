@@ -5,11 +5,15 @@ use conclave_protocol::{
     acl::{Acl, Perms},
     ids::SessionId,
     path,
-    txn::{Change, CreateChange, Owner},
+    quota::{self, QUOTA_ROOT, Usage},
+    txn::{Change, CreateChange, Owner, QuotaUsage},
     zxid::Zxid,
 };
 
 use crate::tree::Tree;
+
+/// Few names, so that the same path is soon used again.
+const NAMES: usize = 6;
 
 /// SplitMix64: a seed is a whole run.
 pub(super) struct Random(pub(super) u64);
@@ -40,6 +44,7 @@ pub(super) struct Delivered {
     pub(super) session: SessionId,
     /// More than one for a multi.
     pub(super) changes: Vec<Change>,
+    pub(super) usage: Vec<QuotaUsage>,
 }
 
 /// Draws the next txn: one change, or a multi of a few.
@@ -47,12 +52,19 @@ pub(super) fn draw(random: &mut Random, tree: &mut Tree, zxid: Zxid) -> Delivere
     let count = if random.below(5) == 0 { 1 + random.below(4) } else { 1 };
     let session = SessionId(1 + random.below(4) as i64);
     let time_ms = 1_000 * zxid.0 as i64;
-    let mut delivered = Delivered { zxid, time_ms, session, changes: Vec::new() };
+    let mut delivered =
+        Delivered { zxid, time_ms, session, changes: Vec::new(), usage: Vec::new() };
     for _ in 0..count {
         let change = draw_change(random, tree);
         // Later operations of a multi see the earlier ones.
         apply_one(tree, &delivered, &change);
         delivered.changes.push(change);
+    }
+    if random.below(4) == 0 {
+        let usage = Usage { count: random.below(100) as i64, bytes: random.below(10_000) as i64 };
+        let covered = format!("/{}", random.below(NAMES));
+        tree.set_usage(&covered, usage);
+        delivered.usage.push(QuotaUsage { covered, usage });
     }
     delivered
 }
@@ -65,8 +77,11 @@ fn draw_change(random: &mut Random, tree: &Tree) -> Change {
             let parent = path;
             let node = tree.node(&parent).expect("it exists");
             let created = node.created().saturating_add(1);
-            // Few names, so that the same path is soon used again.
-            let name = format!("{}", random.below(6));
+            let name = match random.below(NAMES + 2) {
+                NAMES => quota::LIMITS_NAME.to_owned(),
+                number if number > NAMES => quota::STATS_NAME.to_owned(),
+                number => number.to_string(),
+            };
             let path = if parent == "/" { format!("/{name}") } else { format!("{parent}/{name}") };
             let is_possible = !matches!(node.owner(), Owner::Ephemeral(_))
                 && path.matches('/').count() < 5
@@ -83,7 +98,7 @@ fn draw_change(random: &mut Random, tree: &Tree) -> Change {
             })
         }
         9..=13 => match tree.node(&path) {
-            Some(node) if path != "/" && node.child_count() == 0 => Change::Delete { path },
+            Some(node) if !is_fixed(&path) && node.child_count() == 0 => Change::Delete { path },
             _ => Change::Check { path },
         },
         14..=16 => {
@@ -102,6 +117,9 @@ fn draw_change(random: &mut Random, tree: &Tree) -> Change {
 pub(super) fn apply(tree: &mut Tree, delivered: &Delivered) {
     for change in &delivered.changes {
         apply_one(tree, delivered, change);
+    }
+    for QuotaUsage { covered, usage } in &delivered.usage {
+        tree.set_usage(covered, *usage);
     }
 }
 
@@ -127,9 +145,14 @@ fn apply_one(tree: &mut Tree, delivered: &Delivered, change: &Change) {
     }
 }
 
-/// Returns all paths, sorted, but for those of the system.
-pub(super) fn user_paths(tree: &Tree) -> Vec<String> {
-    all_paths(tree).into_iter().filter(|path| !path.starts_with("/zookeeper")).collect()
+/// Returns all paths, sorted, but for those of the system that have nothing to do with quotas.
+fn user_paths(tree: &Tree) -> Vec<String> {
+    let is_users = |path: &String| !path.starts_with("/zookeeper") || path.starts_with(QUOTA_ROOT);
+    all_paths(tree).into_iter().filter(is_users).collect()
+}
+
+fn is_fixed(path: &str) -> bool {
+    path == "/" || path == QUOTA_ROOT
 }
 
 /// Returns all paths, sorted.
