@@ -3,7 +3,7 @@
 //! time; the same scenario gives the same run.
 //!
 //! `world` is the run, `machine` a member and its disk, `network` the links between them, `faults` what
-//! goes wrong. The checkers know nothing of how members work: `ledger` holds what all of them deliver
+//! goes wrong, `settle` how a run ends. The checkers know nothing of how members work: `ledger` holds what all of them deliver
 //! to one order, `model` is the tree that this order makes, `judge` and `watched` hold what clients
 //! are told against it.
 
@@ -15,9 +15,11 @@ mod ledger;
 mod machine;
 mod model;
 mod network;
+mod plan;
 mod random;
 mod scenario;
 mod schedule;
+mod settle;
 mod watched;
 mod workload;
 mod world;

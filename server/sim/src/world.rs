@@ -5,18 +5,14 @@ use std::{
     sync::Arc,
 };
 
-use bytes::Bytes;
 use conclave_protocol::{ids::ServerId, txn::Change, zxid::Zxid};
 use conclave_server::{
-    acl::Access,
-    boot::{self, Loss, Plan},
+    boot,
     lane::Connection,
-    pipeline::{prepare::Rules, quota::HardLimits},
-    replica::{Effect, Event, ReapSettings, Settings, StoreCommand},
-    shared::{LocalSessions, Terms},
+    replica::{Effect, Event, StoreCommand},
     snapshot::Taking,
 };
-use conclave_snapshots::{StorageError, fs::CrashMode, log::LogOptions};
+use conclave_snapshots::{StorageError, fs::CrashMode};
 use conclave_zab::Role;
 
 use crate::{
@@ -24,13 +20,14 @@ use crate::{
     ledger::Ledger,
     machine::{Machine, Turn, Work},
     network::{Arrival, Network, Way},
+    plan::plan,
     random::Random,
     scenario::{Report, Scenario},
     schedule::Schedule,
 };
 
 /// Virtual microseconds of one engine tick.
-const TICK_US: u64 = boot::ENGINE_TICK_MS * 1000;
+pub(crate) const TICK_US: u64 = boot::ENGINE_TICK_MS * 1000;
 
 /// Silence after which a connection between members is given up, in microseconds.
 pub(crate) const SILENCE_US: u64 = 2_000_000;
@@ -46,16 +43,6 @@ const ROOM_US: u64 = 250_000;
 
 /// Longest time that a slow disk takes for one sync, in microseconds.
 const SYNC_US_MAX: u64 = 3_000_000;
-
-/// Ticks after which an election begins that nothing disturbs: what a leader's silence takes.
-const SYNC_LIMIT_TICKS: u32 = 80;
-
-/// Virtual time in which a write must be acknowledged once nothing is in the way, in microseconds:
-/// four times what it takes to see that a leader is gone.
-const LIVENESS_US: u64 = 4 * SYNC_LIMIT_TICKS as u64 * TICK_US;
-
-/// Virtual time in which all members must have become equal then, in microseconds.
-const SETTLE_US: u64 = 60_000_000;
 
 /// What happens.
 #[derive(Debug)]
@@ -194,7 +181,7 @@ impl World {
     }
 
     /// Lets things happen until a time, or until something holds.
-    fn run_until(&mut self, until_us: u64, is_over: impl Fn(&Self) -> bool) -> bool {
+    pub(crate) fn run_until(&mut self, until_us: u64, is_over: impl Fn(&Self) -> bool) -> bool {
         while let Some((at_us, what)) = self.schedule.next() {
             self.now_us = at_us;
             self.report.events += 1;
@@ -552,138 +539,9 @@ impl World {
         self.step(caller, Event::PeerUp(other));
     }
 
-    /// The faults stop: everyone comes back, writes are acknowledged, members become equal.
-    fn settle(&mut self) {
-        self.is_calm = true;
-        // One that has a vote: without it no two of the others would make a quorum.
-        let voters = self.machines.values().filter(|machine| machine.id.0 <= self.scenario.voters);
-        let whole: Vec<ServerId> =
-            voters.filter(|machine| machine.is_whole()).map(|machine| machine.id).collect();
-        let hub = self.scenario.has_hub.then(|| *self.random.pick(&whole));
-        self.mend_all(hub);
-        let (since_us, known) = (self.now_us, self.known);
-        let is_live = self.run_until(since_us + LIVENESS_US, |world| world.known > known);
-        assert!(
-            is_live,
-            "liveness: no write was acknowledged within {} ms after the faults, {}",
-            LIVENESS_US / 1000,
-            hub.map_or_else(String::new, |hub| format!("only {hub} reaches all"))
-        );
-        self.report.recovery_ms = (self.now_us - since_us) / 1000;
-        self.mend_all(None);
-        self.is_quiet = true;
-        let until_us = self.now_us + SETTLE_US;
-        let is_even = self.run_until(until_us, Self::is_even);
-        assert!(is_even, "no rest long after the faults: {}", self.positions());
-        self.judge_end();
-    }
-
-    fn positions(&self) -> String {
-        let position = |machine: &Machine| {
-            machine.running.as_ref().map_or_else(
-                || format!("{} is down", machine.id),
-                |running| {
-                    let applied = running.shared.state.read().last_applied;
-                    let (role, open) = (running.replica.role(), running.shared.connections.len());
-                    format!("{} is {role:?} at 0x{applied}, {open} connections", machine.id)
-                },
-            )
-        };
-        self.machines.values().map(position).collect::<Vec<_>>().join(", ")
-    }
-
-    /// Returns whether all members serve, have applied everything, hold no connection that is over, and
-    /// nothing is under way.
-    fn is_even(&self) -> bool {
-        let last = self.ledger.last();
-        self.clients.iter().all(Client::is_at_rest)
-            && self.machines.values().all(|machine| {
-                machine.running.as_ref().is_some_and(|running| {
-                    let links = self.clients.iter().filter_map(|client| client.link.as_ref());
-                    let live = links.filter(|link| link.home == machine.id).count();
-                    running.shared.connections.len() <= live
-                        && running.replica.role() != Role::Looking
-                        && running.shared.state.read().last_applied == last
-                        && running.replica.outstanding() == 0
-                        && running.work.is_empty()
-                })
-            })
-    }
-
-    /// Checks every member's tree and tables against what the ledger makes.
-    fn judge_end(&mut self) {
-        let mut digests = BTreeSet::new();
-        for machine in self.machines.values() {
-            let running = machine.running.as_ref().expect("settled");
-            let state = running.shared.state.read();
-            digests.insert(state.tree.digest());
-            let model = &self.ledger.model;
-            let mut count = 0;
-            for (path, znode) in model.now() {
-                let node = state.tree.node(path);
-                let node = node.unwrap_or_else(|| panic!("{} has no {path}", machine.id));
-                assert_eq!(node.data(), znode.data.as_deref(), "{}: {path}", machine.id);
-                assert_eq!(node.stat().version, znode.version, "{}: {path}", machine.id);
-                count += 1;
-            }
-            let own = state.tree.count_descendants("/").expect("the root");
-            let reserved = state.tree.count_descendants("/zookeeper").expect("it is there") + 1;
-            assert_eq!(own, count + reserved, "{} has znodes that nobody made", machine.id);
-            let sessions: BTreeSet<_> = state.sessions.iter().map(|(id, _)| id).collect();
-            assert_eq!(sessions, *model.sessions(), "{}: sessions", machine.id);
-            for owner in state.tree.ephemeral_owners() {
-                assert!(sessions.contains(&owner), "{}: ephemerals of {owner}", machine.id);
-            }
-            let watched: usize = self.clients.iter().map(Client::watch_count).sum();
-            assert!(running.shared.watches.count() <= 2 * watched, "{}: watches", machine.id);
-        }
-        assert_eq!(digests.len(), 1, "the members' trees differ");
-        let digest = digests.into_iter().next().expect("one digest");
-        self.trace(digest);
-        self.trace(self.now_us);
-    }
-
     pub(crate) fn learn(&mut self, learned: Learned) {
         self.report.answers += learned.answers;
         self.report.watch_events += learned.events;
         self.known = self.known.max(learned.acknowledged.unwrap_or(Zxid::ZERO));
-    }
-}
-
-fn plan(scenario: &Scenario, voters: BTreeSet<ServerId>, observers: BTreeSet<ServerId>) -> Plan {
-    Plan {
-        me: ServerId(1),
-        data_dir: "data".to_owned(),
-        log_dir: "data".to_owned(),
-        retain: 3,
-        loss: Loss::default(),
-        log: LogOptions { segment_len_bytes: 16 << 10, preallocate_bytes: 4 << 10 },
-        engine: conclave_zab::Config {
-            me: ServerId(1),
-            voters,
-            observers,
-            init_limit_ticks: 200,
-            sync_limit_ticks: SYNC_LIMIT_TICKS,
-            heartbeat_ticks: 10,
-            election_settle_ticks: 2,
-            window_entries_max: scenario.window_entries,
-            window_bytes_max: 1 << 20,
-        },
-        replica: Settings {
-            snapshot_txns: scenario.snapshot_txns,
-            snapshot_bytes: 1 << 20,
-            fetch_timeout_ms: 5_000,
-            reap: ReapSettings { interval_ms: 500, per_minute_max: 10_000, never_used_ms: 2000 },
-        },
-        terms: Terms {
-            session_timeout_ms_min: 4000,
-            session_timeout_ms_max: 40_000,
-            frame_len_bytes_max: 1 << 20,
-            access: Access::default(),
-            rules: Rules { has_ttl: true, hard_limits: HardLimits::Enforced },
-            members: Bytes::new(),
-            local_sessions: LocalSessions::Off,
-            read_only_after_ms: None,
-        },
     }
 }
