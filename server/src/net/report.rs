@@ -71,7 +71,8 @@ pub(super) fn report(
         commits: metrics.txns_applied.value(),
         snapshots: metrics.snapshots.value(),
         fsync_ms: latency(&metrics.fsync_ms),
-        leader: *figures.leading.lock(),
+        // ZooKeeper's single server has no leader's figures.
+        leader: figures.leading.lock().filter(|_| !shared.is_alone),
         conf: config.conf(data_dir_len_bytes, log_dir_len_bytes),
         data_dir_len_bytes,
         log_dir_len_bytes,
