@@ -30,6 +30,9 @@ pub struct RequestHeader {
 }
 
 impl RequestHeader {
+    /// Its length, in bytes.
+    pub const LEN_BYTES: usize = 8;
+
     /// Reads a header.
     ///
     /// # Errors

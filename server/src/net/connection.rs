@@ -7,13 +7,13 @@ use std::{
     time::Duration,
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use conclave_protocol::{
-    frame::{self, Word},
+    frame::{self, FrameError, Word},
     ids::{Password, SessionId},
 };
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::AsyncWriteExt,
     net::{
         TcpStream,
         tcp::{OwnedReadHalf, OwnedWriteHalf},
@@ -21,7 +21,10 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::words;
+use super::{
+    frames::{Frames, Next},
+    words,
+};
 use crate::{
     driver::Handle,
     lane::{Connection, Greeting},
@@ -38,9 +41,6 @@ const LAST_WRITE_MS: u64 = 2000;
 /// Time for which what a client still sends is read and thrown away once its last answer is written, in
 /// milliseconds: a socket that is closed with unread bytes would take that answer back.
 const LINGER_MS: u64 = 500;
-
-/// Bytes read from a socket at a time.
-const READ_LEN_BYTES: usize = 16 << 10;
 
 /// Frames admitted under one guard of the state, at most.
 const ADMIT_BATCH_MAX: usize = 256;
@@ -70,7 +70,7 @@ pub async fn serve(
     let writer = tokio::spawn(write(connection.clone(), writing, handle.shared.clone()));
     let mut reader = Reader {
         socket: reading,
-        buffer: BytesMut::new(),
+        frames: Frames::default(),
         connection: connection.clone(),
         handle: handle.clone(),
     };
@@ -138,7 +138,7 @@ async fn last_chance(connection: &Connection) {
 
 struct Reader {
     socket: OwnedReadHalf,
-    buffer: BytesMut,
+    frames: Frames,
     connection: Arc<Connection>,
     handle: Handle,
 }
@@ -150,16 +150,22 @@ impl Reader {
         if !self.connect(frame).await {
             return;
         }
-        loop {
-            let Some(frames) = self.frames() else { return };
-            if frames.is_empty() {
-                if !self.read_more().await {
-                    return;
-                }
-                continue;
-            }
-            if !self.admit(frames).await {
+        while let Some(Batch { frames, too_long }) = self.batch() {
+            let is_empty = frames.is_empty() && too_long.is_none();
+            if !frames.is_empty() && !self.admit(frames).await {
                 return;
+            }
+            if let Some(header) = too_long
+                && !self.refuse_too_long(header).await
+            {
+                return;
+            }
+            if is_empty && !self.read_more().await {
+                return;
+            }
+            if self.frames.is_skipping() {
+                // It is heard, though nothing it says is looked at.
+                self.handle.shared.touch(&self.connection);
             }
         }
     }
@@ -167,19 +173,19 @@ impl Reader {
     /// Returns the first frame, or `None` when there is none to be: the client has gone, or asked
     /// a four-letter word and has its answer.
     async fn first_frame(&mut self) -> Option<Bytes> {
-        while self.buffer.len() < 4 {
+        while self.frames.bytes().len() < 4 {
             if !self.read_more().await {
                 return None;
             }
         }
-        let word = self.buffer[..4].try_into().expect("four bytes");
+        let word = self.frames.bytes()[..4].try_into().expect("four bytes");
         if let Some(word) = frame::four_letter_word(&word) {
             self.answer_word(word).await;
             return None;
         }
         let len_bytes_max = self.frame_len_bytes_max();
         loop {
-            match frame::decode_frame(&mut self.buffer, len_bytes_max) {
+            match self.frames.first(len_bytes_max) {
                 Ok(Some(frame)) => return Some(frame),
                 Ok(None) => {
                     if !self.read_more().await {
@@ -195,12 +201,13 @@ impl Reader {
     async fn answer_word(&mut self, word: Word) {
         let mut mask = None;
         if word == Word::Stmk {
-            while self.buffer.len() < 12 {
+            while self.frames.bytes().len() < 12 {
                 if !self.read_more().await {
                     return;
                 }
             }
-            mask = Some(u64::from_be_bytes(self.buffer[4..12].try_into().expect("eight bytes")));
+            let bytes = self.frames.bytes()[4..12].try_into().expect("eight bytes");
+            mask = Some(u64::from_be_bytes(bytes));
         }
         let handle = self.handle.clone();
         let connection = self.connection.clone();
@@ -248,30 +255,32 @@ impl Reader {
     }
 
     /// Takes the whole frames that are here, up to a batch; `None` when the client talks nonsense.
-    fn frames(&mut self) -> Option<Vec<Bytes>> {
+    fn batch(&mut self) -> Option<Batch> {
         let len_bytes_max = self.frame_len_bytes_max();
-        let mut frames = Vec::new();
-        while frames.len() < ADMIT_BATCH_MAX {
-            match frame::decode_frame(&mut self.buffer, len_bytes_max) {
-                Ok(Some(frame)) => frames.push(frame),
-                Ok(None) => break,
+        let mut batch = Batch::default();
+        while batch.frames.len() < ADMIT_BATCH_MAX && batch.too_long.is_none() {
+            match self.frames.next(len_bytes_max) {
+                Ok(Next::Frame(frame)) => batch.frames.push(frame),
+                Ok(Next::TooLong(header)) => batch.too_long = Some(header),
+                Ok(Next::Nothing) => break,
                 Err(error) => {
-                    let session = self.connection.session();
-                    self.handle.shared.metrics.connections_dropped.increment(1);
-                    tracing::debug!(%session, %error, "client's frame refused");
+                    self.note_nonsense(error);
                     return None;
                 }
             }
         }
-        Some(frames)
+        Some(batch)
+    }
+
+    fn note_nonsense(&self, error: FrameError) {
+        let session = self.connection.session();
+        self.handle.shared.metrics.connections_dropped.increment(1);
+        tracing::debug!(%session, %error, "client's frame refused");
     }
 
     async fn admit(&mut self, frames: Vec<Bytes>) -> bool {
         let shared = &self.handle.shared;
-        assert_ne!(self.connection.session(), SessionId::NONE, "connected before");
-        shared.touch(&self.connection);
-        shared.metrics.packets_received.increment(frames.len() as u64);
-        shared.time_us.store(self.handle.clock.now_us(), Ordering::Relaxed);
+        self.note_packets(frames.len() as u64);
         let mut frames = frames.into_iter();
         loop {
             let mut submissions: Vec<Submission> = Vec::new();
@@ -282,20 +291,42 @@ impl Reader {
             if admitted.is_err() {
                 return false;
             }
-            while self.connection.is_lane_full() || !self.connection.has_room() {
-                self.connection.set_held(true);
-                self.connection.shorter.notified().await;
-            }
-            self.connection.set_held(false);
+            self.wait_for_room().await;
             if frames.len() == 0 || self.connection.closing.is_cancelled() {
                 return true;
             }
         }
     }
 
+    /// Answers a request that is too long, in its place; its bytes are skipped meanwhile.
+    async fn refuse_too_long(&self, header: Bytes) -> bool {
+        self.note_packets(1);
+        let is_refused =
+            admit::refuse_too_long(&self.handle.shared, &self.connection, header).is_ok();
+        self.wait_for_room().await;
+        is_refused
+    }
+
+    fn note_packets(&self, count: u64) {
+        let shared = &self.handle.shared;
+        assert_ne!(self.connection.session(), SessionId::NONE, "connected before");
+        shared.touch(&self.connection);
+        shared.metrics.packets_received.increment(count);
+        shared.time_us.store(self.handle.clock.now_us(), Ordering::Relaxed);
+    }
+
+    /// Waits until what the client has asked for takes less room.
+    async fn wait_for_room(&self) {
+        while self.connection.is_lane_full() || !self.connection.has_room() {
+            self.connection.set_held(true);
+            self.connection.shorter.notified().await;
+        }
+        self.connection.set_held(false);
+    }
+
     async fn discard(&mut self) {
         loop {
-            self.buffer.clear();
+            self.frames.clear();
             if !self.read_more().await {
                 return;
             }
@@ -303,9 +334,16 @@ impl Reader {
     }
 
     async fn read_more(&mut self) -> bool {
-        self.buffer.reserve(READ_LEN_BYTES);
-        matches!(self.socket.read_buf(&mut self.buffer).await, Ok(count) if count > 0)
+        self.frames.read(&mut self.socket).await
     }
+}
+
+/// What is admitted at a time.
+#[derive(Default)]
+struct Batch {
+    frames: Vec<Bytes>,
+    /// The header of a request that is too long, behind them.
+    too_long: Option<Bytes>,
 }
 
 /// Draws a session's password; `None` when the system has no entropy, and the client must go.

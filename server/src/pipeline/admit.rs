@@ -81,6 +81,30 @@ pub fn admit(
     Ok(())
 }
 
+/// Admits the header of a request that is longer than the configuration allows: it is refused, in its
+/// place of the session's order.
+///
+/// # Errors
+///
+/// [`AdmitError`] when the connection has to end without a word.
+pub fn refuse_too_long(
+    shared: &Shared,
+    connection: &Arc<Connection>,
+    header: Bytes,
+) -> Result<(), AdmitError> {
+    let state = shared.state.read();
+    let mut lane = connection.lane();
+    if lane.phase != Phase::Open {
+        return Ok(());
+    }
+    let submissions = &mut Vec::new();
+    let mut stage = Stage { shared, connection, state: &state, lane: &mut lane, submissions };
+    if let Some((RequestHeader { xid, .. }, _)) = stage.header(header)? {
+        stage.refuse(xid, ErrorCode::MarshallingError);
+    }
+    Ok(())
+}
+
 struct Stage<'a> {
     shared: &'a Shared,
     connection: &'a Arc<Connection>,
@@ -90,20 +114,27 @@ struct Stage<'a> {
 }
 
 impl Stage<'_> {
-    fn frame(&mut self, frame: Bytes) -> Result<(), AdmitError> {
+    /// Takes a frame's header off; `None` when the client had to prove itself first, and is told so.
+    fn header(&mut self, frame: Bytes) -> Result<Option<(RequestHeader, Bytes)>, AdmitError> {
         let mut reader = Reader::new(frame);
-        let RequestHeader { xid, opcode } =
-            RequestHeader::decode(&mut reader).map_err(|_| AdmitError::Malformed)?;
+        let header = RequestHeader::decode(&mut reader).map_err(|_| AdmitError::Malformed)?;
         let body = reader.into_rest();
-        self.connection.asked(OpCode::from_wire(opcode), body.len());
-        let opcode = OpCode::from_wire(opcode);
+        let opcode = OpCode::from_wire(header.opcode);
+        self.connection.asked(opcode, body.len());
         let proves = matches!(opcode, Some(OpCode::Auth | OpCode::Sasl));
         if !proves && !self.shared.terms.access.admits(&self.lane.identities) {
             let error = ErrorCode::SessionClosedRequireSaslAuth.to_wire();
-            self.answer(xid, error, Position::Zero, Then::Close);
-            return Ok(());
+            self.answer(header.xid, error, Position::Zero, Then::Close);
+            return Ok(None);
         }
-        let opcode = match opcode {
+        Ok(Some((header, body)))
+    }
+
+    fn frame(&mut self, frame: Bytes) -> Result<(), AdmitError> {
+        let Some((RequestHeader { xid, opcode }, body)) = self.header(frame)? else {
+            return Ok(());
+        };
+        let opcode = match OpCode::from_wire(opcode) {
             Some(OpCode::CreateSession) => {
                 self.refuse(xid, ErrorCode::MarshallingError);
                 return Ok(());

@@ -10,7 +10,7 @@ use conclave_protocol::{
     request::{Create, Request},
 };
 
-use super::support::{Client, Member, connect_request, create, errors, read, send_raw};
+use super::support::{Client, Member, connect_request, create, errors, read, send_raw, set};
 
 const LINES: &str = "4lw.commands.whitelist=*\n";
 
@@ -67,11 +67,6 @@ fn a_request_right_behind_the_connect_is_answered() {
     let requests = [create("/a", 0), read("/a")];
     let answer = send_raw(member.address(), &connect_request(), &requests, len_bytes);
     assert_eq!(answer.len(), len_bytes - 4);
-}
-
-fn set(path: &str, len_bytes: usize) -> (OpCode, Request) {
-    let data = Some(Bytes::from(vec![b'x'; len_bytes]));
-    (OpCode::SetData, Request::SetData { path: path.into(), data, version: -1 })
 }
 
 #[test]

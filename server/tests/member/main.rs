@@ -4,6 +4,7 @@
 
 mod access;
 mod connections;
+mod limits;
 mod local_sessions;
 mod losses;
 mod reaping;

@@ -212,7 +212,12 @@ impl Client {
             put_request(&mut out, self.next_xid, request);
             self.next_xid += 1;
         }
-        self.socket.write_all(&out).unwrap();
+        self.send_bytes(&out);
+    }
+
+    /// Sends bytes as they are.
+    pub(crate) fn send_bytes(&mut self, bytes: &[u8]) {
+        self.socket.write_all(bytes).unwrap();
     }
 
     /// Reads one answer or event; `None` when the connection has ended.
@@ -279,6 +284,12 @@ pub(crate) fn create(path: &str, flags: i32) -> (OpCode, Request) {
     let acl = Some(vec![Acl::open()]);
     let create = Create { path: path.into(), data: Some(Bytes::from_static(b"x")), acl, flags };
     (OpCode::Create, Request::Create(create))
+}
+
+/// Writes so many bytes to a znode.
+pub(crate) fn set(path: &str, len_bytes: usize) -> (OpCode, Request) {
+    let data = Some(Bytes::from(vec![b'x'; len_bytes]));
+    (OpCode::SetData, Request::SetData { path: path.into(), data, version: -1 })
 }
 
 /// Reads a znode's data.

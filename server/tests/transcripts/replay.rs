@@ -9,7 +9,7 @@ use std::{
 
 use super::{
     compare::{self, Known},
-    deviations::Deviation,
+    deviations::{Deviation, Ours},
     pattern,
     recording::{Line, Recording},
     stage::Stage,
@@ -17,6 +17,9 @@ use super::{
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long nothing comes where nothing is to come.
+const QUIET: Duration = Duration::from_millis(500);
 
 /// A recording under way.
 #[derive(Debug)]
@@ -95,18 +98,28 @@ impl Replay {
 
     /// Expects what the table says in place of what was recorded.
     fn deviate(&mut self, line: &Line, deviation: &Deviation) -> Result<(), String> {
-        // A byte that breaks the silence stays there, as the beginning of the frame.
-        if line.text("op") == "silence" && self.await_byte(line, duration(line))?.is_none() {
-            return Err("it deviates no more".to_owned());
+        let as_recorded = || Err("it deviates no more".to_owned());
+        let time = match (line.text("op"), deviation.ours) {
+            ("silence", _) => duration(line),
+            (_, Ours::Silence) => QUIET,
+            _ => PATIENCE,
+        };
+        let came = self.await_byte(line, time)?;
+        match (line.text("op"), came) {
+            ("silence", None) | ("eof", Some(0)) => return as_recorded(),
+            _ => {}
         }
+        let Ours::Frame(ours) = deviation.ours else {
+            return came.map_or(Ok(()), |_| Err("expected silence".to_owned()));
+        };
         let frame = self.frame(line)?;
         if line.text("dir") == "s2c" && self.compare(line, &frame).is_ok() {
-            return Err("it deviates no more".to_owned());
+            return as_recorded();
         }
-        if compare::fits(deviation.ours, &frame) {
+        if compare::fits(ours, &frame) {
             return Ok(());
         }
-        Err(format!("\n  ours     {}\n  expected {}", hex(&frame), deviation.ours))
+        Err(format!("\n  ours     {}\n  expected {ours}", hex(&frame)))
     }
 
     fn connection(&mut self, line: &Line) -> Result<&mut Connection, String> {
