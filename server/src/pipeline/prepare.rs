@@ -245,13 +245,20 @@ impl Stage<'_> {
         let mut changes = Vec::with_capacity(ops.len());
         for (index, op) in ops.into_iter().enumerate() {
             let result = match op {
+                // In a multi the flags alone decide which kind of create it is.
+                Op::CreateTtl { create, ttl_ms } if matches!(create.flags, 5 | 6) => {
+                    self.create(&create, Wanted::Ttl(ttl_ms))
+                }
                 // These have no TTL to go with the flags.
-                Op::Create(create) | Op::Create2(create) if matches!(create.flags, 5 | 6) => {
+                Op::Create(create) | Op::Create2(create) | Op::CreateContainer(create)
+                    if matches!(create.flags, 5 | 6) =>
+                {
                     Err(ErrorCode::MarshallingError)
                 }
-                Op::Create(create) | Op::Create2(create) => self.create(&create, Wanted::Plain),
-                Op::CreateContainer(create) => self.create(&create, Wanted::Container),
-                Op::CreateTtl { create, ttl_ms } => self.create(&create, Wanted::Ttl(ttl_ms)),
+                Op::Create(create)
+                | Op::Create2(create)
+                | Op::CreateContainer(create)
+                | Op::CreateTtl { create, .. } => self.create(&create, Wanted::Plain),
                 Op::Delete { path, version } => self.delete(&path, version),
                 Op::SetData { path, data, version } => self.set_data(&path, data, version),
                 Op::Check { path, version } => self.check(&path, version),
@@ -538,6 +545,34 @@ mod tests {
     fn a_null_path_in_a_multi_is_told_before_what_fails_ahead_of_it() {
         let change = multi(vec![delete("/missing".into()), delete(Text::NULL)]);
         assert_eq!(change, Change::Error(ErrorCode::MarshallingError));
+    }
+
+    #[test]
+    fn in_a_multi_the_flags_alone_decide_which_kind_of_create_it_is() {
+        let asked = |flags| Create {
+            path: "/a".into(),
+            data: None,
+            acl: Some(vec![Acl::open()]),
+            flags,
+        };
+        let me = SessionId(1);
+        for (flags, owner) in
+            [(0, Owner::Persistent), (1, Owner::Ephemeral(me)), (4, Owner::Container)]
+        {
+            for op in [
+                Op::CreateContainer(asked(flags)),
+                Op::CreateTtl { create: asked(flags), ttl_ms: 1 },
+                Op::CreateTtl { create: asked(flags), ttl_ms: -1 },
+            ] {
+                let Change::Multi(changes) = multi(vec![op]) else { panic!("refused") };
+                let [Change::Create(create)] = &changes[..] else { panic!("one create") };
+                assert_eq!(create.owner, owner);
+            }
+        }
+        let change = multi(vec![Op::CreateContainer(asked(5))]);
+        assert_eq!(change, Change::Error(ErrorCode::MarshallingError));
+        let change = multi(vec![Op::CreateTtl { create: asked(5), ttl_ms: 0 }]);
+        assert_eq!(change, Change::MultiError { failed_op: 0, code: ErrorCode::BadArguments });
     }
 
     #[test]
