@@ -102,7 +102,7 @@ impl Stage<'_> {
                 Ok(Response::AllChildrenNumber(i32::try_from(count).unwrap_or(i32::MAX)))
             }
             Request::MultiRead(ops) => {
-                Ok(Response::Multi(ops.iter().map(|op| self.read_op(op)).collect()))
+                ops.iter().map(|op| self.read_op(op)).collect::<Result<_, _>>().map(Response::Multi)
             }
             Request::WhoAmI => Ok(Response::WhoAmI(self.who_am_i())),
             _ => Err(ErrorCode::Unimplemented),
@@ -129,8 +129,9 @@ impl Stage<'_> {
         Ok(Response::Stat(self.data(&path, &node).1))
     }
 
-    /// Answers one operation of a multiRead. Its watch flag is ignored, as in ZooKeeper.
-    fn read_op(&self, op: &ReadOp) -> OpResult {
+    /// Answers one operation of a multiRead; a malformed one makes the request malformed. Its watch
+    /// flag is ignored, as in ZooKeeper.
+    fn read_op(&self, op: &ReadOp) -> Result<OpResult, ErrorCode> {
         let result = match op {
             ReadOp::GetData { path, .. } => self.find(path, Perms::READ).map(|(path, node)| {
                 let (data, stat) = self.data(path, &node);
@@ -140,7 +141,12 @@ impl Stage<'_> {
                 self.find(path, Perms::READ).map(|(_, node)| OpResult::Children(names(&node)))
             }
         };
-        result.unwrap_or_else(|code| OpResult::Error(code.to_wire()))
+        match result {
+            Err(code) if code != ErrorCode::MarshallingError => {
+                Ok(OpResult::Error(code.to_wire()))
+            }
+            other => other,
+        }
     }
 
     /// Returns what a znode holds, and its stat. The members are told by `/zookeeper/config` without

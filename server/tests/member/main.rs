@@ -7,6 +7,7 @@ mod connections;
 mod limits;
 mod local_sessions;
 mod losses;
+mod reads;
 mod reaping;
 mod support;
 mod words;
