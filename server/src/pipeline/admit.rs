@@ -45,7 +45,7 @@ pub enum AdmitError {
     /// Nobody is served now, or nobody who wants to write.
     #[error("not serving, or reads only")]
     NotServing,
-    /// A frame is too short for a header, or an auth request is malformed.
+    /// A frame is too short for a header, or an auth or SASL request is malformed.
     #[error("malformed frame")]
     Malformed,
 }
@@ -154,7 +154,7 @@ impl Stage<'_> {
         match Request::decode(opcode, body.clone()) {
             Ok(Request::Sasl { token: None }) => return Err(AdmitError::Malformed),
             Ok(request) => self.request(xid, opcode, body, request),
-            Err(_) if opcode == OpCode::Auth => return Err(AdmitError::Malformed),
+            Err(_) if proves => return Err(AdmitError::Malformed),
             Err(_) => self.refuse(xid, ErrorCode::MarshallingError),
         }
         Ok(())

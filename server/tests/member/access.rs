@@ -59,6 +59,18 @@ fn a_client_that_has_proved_nothing_is_sent_away_where_it_has_to() {
 }
 
 #[test]
+fn a_proof_that_cannot_be_read_ends_the_connection_without_an_answer() {
+    let member = Member::start("");
+    for opcode in [OpCode::Auth, OpCode::Sasl] {
+        let mut client = Client::connect(member.address());
+        // A ping has no body.
+        client.send(&[read("/"), (opcode, Request::Ping)]);
+        assert_eq!(client.answer().unwrap().0.error, 0);
+        assert!(client.answer().is_none(), "the connection ends");
+    }
+}
+
+#[test]
 fn the_members_are_told_by_the_config_znode_of_each() {
     let members = Member::start_ensemble(3, "");
     for member in &members {
