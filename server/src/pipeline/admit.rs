@@ -154,7 +154,9 @@ impl Stage<'_> {
         match Request::decode(opcode, body.clone()) {
             Ok(Request::Sasl { token: None }) => return Err(AdmitError::Malformed),
             Ok(request) => self.request(xid, opcode, body, request),
-            Err(_) if proves => return Err(AdmitError::Malformed),
+            Err(_) if matches!(opcode, OpCode::Auth | OpCode::Sasl) => {
+                return Err(AdmitError::Malformed);
+            }
             Err(_) => self.refuse(xid, ErrorCode::MarshallingError),
         }
         Ok(())

@@ -549,12 +549,8 @@ mod tests {
 
     #[test]
     fn in_a_multi_the_flags_alone_decide_which_kind_of_create_it_is() {
-        let asked = |flags| Create {
-            path: "/a".into(),
-            data: None,
-            acl: Some(vec![Acl::open()]),
-            flags,
-        };
+        let asked =
+            |flags| Create { path: "/a".into(), data: None, acl: Some(vec![Acl::open()]), flags };
         let me = SessionId(1);
         for (flags, owner) in
             [(0, Owner::Persistent), (1, Owner::Ephemeral(me)), (4, Owner::Container)]

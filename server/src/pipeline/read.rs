@@ -142,9 +142,7 @@ impl Stage<'_> {
             }
         };
         match result {
-            Err(code) if code != ErrorCode::MarshallingError => {
-                Ok(OpResult::Error(code.to_wire()))
-            }
+            Err(code) if code != ErrorCode::MarshallingError => Ok(OpResult::Error(code.to_wire())),
             other => other,
         }
     }
