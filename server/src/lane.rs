@@ -27,6 +27,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    limit::Permit,
     traffic::{Figures, Meters, Traffic},
     watch::ConnId,
 };
@@ -34,6 +35,9 @@ use crate::{
 /// Bytes that wait to be written to one client at most; beyond, it is too slow to keep and its
 /// connection is closed (the session lives on). Only events and answers to writes get there.
 pub const OUTBOX_LEN_BYTES_MAX: usize = 256 << 20;
+
+/// Bytes of an answer to a read at most, where nothing else is configured (`reply.maxbuffer`).
+pub const REPLY_LEN_BYTES_MAX_DEFAULT: usize = 64 << 20;
 
 /// Bytes that wait to be written to one client beyond which none of its requests is looked at, and no
 /// read of it answered, until it has taken them.
@@ -75,6 +79,7 @@ pub struct Connection {
     is_local: AtomicBool,
     is_stalled: AtomicBool,
     is_held: AtomicBool,
+    reply_len_bytes_max: usize,
     established_ms: i64,
     meters: Meters,
     lane: Mutex<Lane>,
@@ -90,6 +95,10 @@ pub struct Lane {
     pub reads: usize,
     /// Who the client has proved to be.
     pub identities: Arc<[Identity]>,
+    /// What the next request is let in by, where each needs it.
+    pub permit: Option<Permit>,
+    /// Whether the next request has waited for that too long, and is refused.
+    pub is_throttled: bool,
     /// Whether what comes is still looked at.
     pub phase: Phase,
 }
@@ -221,16 +230,30 @@ impl Connection {
             is_local: AtomicBool::new(false),
             is_stalled: AtomicBool::new(false),
             is_held: AtomicBool::new(false),
+            reply_len_bytes_max: REPLY_LEN_BYTES_MAX_DEFAULT,
             established_ms: wall_ms,
             meters,
             lane: Mutex::new(Lane {
                 pending: VecDeque::new(),
                 reads: 0,
                 identities,
+                permit: None,
+                is_throttled: false,
                 phase: Phase::Open,
             }),
             outbox: Mutex::new(Outbox::default()),
         }
+    }
+
+    /// Sets how long an answer to a read may be.
+    #[must_use]
+    pub fn with_reply_len_bytes_max(self, reply_len_bytes_max: usize) -> Self {
+        Self { reply_len_bytes_max, ..self }
+    }
+
+    /// Returns how long an answer to a read may be, in bytes.
+    pub const fn reply_len_bytes_max(&self) -> usize {
+        self.reply_len_bytes_max
     }
 
     /// Returns the session it serves, [`SessionId::NONE`] before one is asked for.
@@ -414,6 +437,11 @@ impl Connection {
             self.closing.cancel();
         }
         let is_over = outbox.bytes.len() > OUTBOX_LEN_BYTES_MAX;
+        if is_over {
+            // Nothing more is queued for a client that is given up.
+            outbox.is_closing = true;
+            outbox.bytes = BytesMut::new();
+        }
         drop(outbox);
         if is_over {
             self.cancelled.cancel();

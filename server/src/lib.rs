@@ -8,6 +8,7 @@ pub mod clock;
 pub mod config;
 pub mod driver;
 pub mod lane;
+pub mod limit;
 pub mod load;
 pub mod metric;
 pub mod net;

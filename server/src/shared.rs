@@ -15,6 +15,7 @@ use crate::{
     acl::Access,
     admin::{LeaderReport, ProposalSizes},
     lane::{Connection, Phase},
+    limit::{Gate, RequestLimits, TokenBucket},
     metric::MemberMetrics,
     pipeline::prepare::Rules,
     session::Locals,
@@ -47,6 +48,12 @@ pub struct Shared {
     pub touched: Mutex<Vec<SessionId>>,
     /// Sessions that only this member knows.
     pub locals: Locals,
+    /// How much clients may ask at a time.
+    pub limits: RequestLimits,
+    /// Requests under way.
+    pub gate: Gate,
+    /// How many more clients may connect now.
+    pub connects: TokenBucket,
     service: AtomicU8,
     /// Whether what adds data is refused, as no quorum of the members has room for it.
     pub refuses_growth: AtomicBool,
@@ -161,6 +168,9 @@ impl Shared {
             sessions: DashMap::new(),
             touched: Mutex::new(Vec::new()),
             locals: Locals::default(),
+            limits: RequestLimits::default(),
+            gate: Gate::new(&RequestLimits::default()),
+            connects: TokenBucket::new(RequestLimits::default().connects),
             service: AtomicU8::new(Service::None as u8),
             refuses_growth: AtomicBool::new(false),
             figures: Figures::default(),
@@ -172,6 +182,13 @@ impl Shared {
             next_session: AtomicI64::new(first_session),
             next_connection: AtomicU64::new(1),
         }
+    }
+
+    /// Sets how much clients may ask at a time.
+    #[must_use]
+    pub fn limited(self, limits: RequestLimits) -> Self {
+        let (gate, connects) = (Gate::new(&limits), TokenBucket::new(limits.connects));
+        Self { limits, gate, connects, ..self }
     }
 
     /// Returns whether a leader is known and this member is up to date with it.

@@ -50,7 +50,7 @@ pub struct MemberReport {
     pub connections_refused: u64,
     /// Connections given up because their client was too slow or made no sense.
     pub connections_dropped: u64,
-    /// Requests held back because there were too many.
+    /// Requests refused because there were too many for too long.
     pub throttled: u64,
     /// Txns proposed as leader.
     pub proposals: u64,

@@ -11,7 +11,8 @@ use std::{
 use conclave_protocol::frame::FRAME_LEN_BYTES_MAX_DEFAULT;
 
 use super::{
-    Config, ConfigError, FRAME_LEN_BYTES_MAX_MAX, Note, NoteLevel,
+    Config, ConfigError, FRAME_LEN_BYTES_MAX_MAX, Note, NoteLevel, OUTSTANDING_HIGH_DEFAULT,
+    REPLY_LEN_BYTES_MAX_MAX, REPLY_MARGIN_LEN_BYTES,
     keys::{FAMILIES_NOT_IN_USE, NOT_IN_USE, RELIED_ON, USED},
     properties::{self, Property},
     servers::{self, Role, Server},
@@ -19,6 +20,8 @@ use super::{
 use crate::{
     acl::{Access, SCHEMES},
     boot::Loss,
+    lane::REPLY_LEN_BYTES_MAX_DEFAULT,
+    limit::{ConnectRate, RequestLimits},
     pipeline::{prepare::Rules, quota::HardLimits},
     replica::ReapSettings,
     shared::LocalSessions,
@@ -225,6 +228,12 @@ impl Settings {
             let text = "old snapshots are always removed, also with autopurge.purgeInterval=0";
             self.warn_at("autopurge.purgeInterval", text);
         }
+        let frame_len_bytes_max = self.number(
+            "jute.maxbuffer",
+            FRAME_LEN_BYTES_MAX_DEFAULT,
+            1024,
+            FRAME_LEN_BYTES_MAX_MAX,
+        )?;
         Ok(Config {
             id,
             tick_time_ms,
@@ -236,6 +245,7 @@ impl Settings {
             client_port,
             connections_per_address_max: self.count("maxClientCnxns", 60)?,
             connections_max: self.count("maxCnxns", 0)?,
+            request_limits: self.request_limits(frame_len_bytes_max)?,
             session_timeout_ms_min,
             session_timeout_ms_max,
             snapshot_txns: self.at_least("snapCount", 100_000, 2)?,
@@ -243,12 +253,7 @@ impl Settings {
             pre_alloc_kib: self.number("preAllocSize", 64 << 10, 0, 1 << 20)?,
             retain: self.at_least("autopurge.snapRetainCount", 3, 3)? as usize,
             window_entries: self.number("commitLogCount", 10_000, 1, 10_000_000)?,
-            frame_len_bytes_max: self.number(
-                "jute.maxbuffer",
-                FRAME_LEN_BYTES_MAX_DEFAULT,
-                1024,
-                FRAME_LEN_BYTES_MAX_MAX,
-            )?,
+            frame_len_bytes_max,
             words: self.words(),
             loss: Loss::default(),
             // On unless it is turned off: who asks for a TTL wants one.
@@ -298,6 +303,33 @@ impl Settings {
         for key in keys {
             self.warn_at(&key, &format!("of {key}'s addresses only the first is used"));
         }
+    }
+
+    fn request_limits(&self, frame_len_bytes_max: usize) -> Result<RequestLimits, ConfigError> {
+        let reply_len_bytes_max = self.number(
+            "reply.maxbuffer",
+            REPLY_LEN_BYTES_MAX_DEFAULT,
+            frame_len_bytes_max + REPLY_MARGIN_LEN_BYTES,
+            REPLY_LEN_BYTES_MAX_MAX,
+        )?;
+        // What ZooKeeper's manual calls them, and what its code reads.
+        let either = |name, read| if self.found.contains_key(name) { name } else { read };
+        let most = either("requestThrottleLimit", "request_throttle_max_requests");
+        let burst = either("connectionMaxTokens", "connection_throttle_tokens");
+        let fill_time = either("connectionTokenFillTime", "connection_throttle_fill_time");
+        let fill_count = either("connectionTokenFillCount", "connection_throttle_fill_count");
+        Ok(RequestLimits {
+            outstanding_high: self
+                .count("globalOutstandingLimit", OUTSTANDING_HIGH_DEFAULT as i64)?,
+            outstanding_max: self.count(most, 0)?,
+            throttled_ms: self.number("throttledOpWaitTime", 0, 0, MS_MAX)?,
+            connects: ConnectRate {
+                burst: self.number(burst, 0, 0, i32::MAX as u32)?,
+                fill_ms: self.number(fill_time, 1, 1, 3_600_000)?,
+                fill_count: self.number(fill_count, 1, 1, 1_000_000)?,
+            },
+            reply_len_bytes_max,
+        })
     }
 
     fn session_bounds(&self, tick_time_ms: u32) -> Result<(u32, u32), ConfigError> {

@@ -11,7 +11,8 @@ use std::{collections::BTreeMap, net::IpAddr};
 use thiserror::Error;
 
 use crate::{
-    acl::Access, boot::Loss, pipeline::prepare::Rules, replica::ReapSettings, shared::LocalSessions,
+    acl::Access, boot::Loss, limit::RequestLimits, pipeline::prepare::Rules, replica::ReapSettings,
+    shared::LocalSessions,
 };
 
 pub use self::{
@@ -21,6 +22,15 @@ pub use self::{
 
 /// Longest request that can be configured, in bytes (`jute.maxbuffer`).
 pub const FRAME_LEN_BYTES_MAX_MAX: usize = 32 << 20;
+
+/// Longest reply that can be configured, in bytes (`reply.maxbuffer`): one fits what may wait for a client.
+pub const REPLY_LEN_BYTES_MAX_MAX: usize = 128 << 20;
+
+/// Bytes by which a reply may at least be longer than a request: what could be written can be read.
+const REPLY_MARGIN_LEN_BYTES: usize = 1024;
+
+/// Requests under way beyond which connections wait for their own (`globalOutstandingLimit`).
+const OUTSTANDING_HIGH_DEFAULT: usize = 1000;
 
 /// A member's configuration, checked and complete.
 #[derive(Clone, Debug)]
@@ -47,6 +57,9 @@ pub struct Config {
     pub connections_per_address_max: usize,
     /// Connections in all, 0 for no limit (`maxCnxns`).
     pub connections_max: usize,
+    /// How much clients may ask at a time (`globalOutstandingLimit`, `requestThrottleLimit`,
+    /// `throttledOpWaitTime`, `connectionMaxTokens` and its like, `reply.maxbuffer`).
+    pub request_limits: RequestLimits,
     /// Least session timeout, in milliseconds (`minSessionTimeout`).
     pub session_timeout_ms_min: u32,
     /// Greatest session timeout, in milliseconds (`maxSessionTimeout`).

@@ -9,12 +9,13 @@ use std::{
 use conclave_protocol::ids::ServerId;
 use conclave_snapshots::log::LogOptions;
 
-use super::{Config, Role, Server};
+use super::{Config, OUTSTANDING_HIGH_DEFAULT, Role, Server};
 use crate::{
     acl::Access,
     admin::Whitelist,
     boot::{ENGINE_TICK_MS, Loss, Plan},
     driver::Settings,
+    limit::RequestLimits,
     net::{Facts, listener::ConnectionLimits, peers::Peer},
     pipeline::{prepare::Rules, quota::HardLimits},
     replica::{self, ReapSettings},
@@ -59,6 +60,10 @@ impl Config {
             servers: servers.collect(),
             connections_per_address_max: 0,
             connections_max: 0,
+            request_limits: RequestLimits {
+                outstanding_high: OUTSTANDING_HIGH_DEFAULT,
+                ..RequestLimits::default()
+            },
             session_timeout_ms_min: 4000,
             session_timeout_ms_max: 40_000,
             snapshot_txns: 100_000,
@@ -259,6 +264,7 @@ impl Config {
                 per_address_max: self.connections_per_address_max,
                 total_max: self.connections_max,
             },
+            request_limits: self.request_limits,
             facts: Facts { whitelist: Whitelist::new(self.words.clone()), config: self.clone() },
         }
     }

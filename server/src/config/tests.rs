@@ -2,7 +2,10 @@
 #![expect(clippy::disallowed_methods, reason = "the tests write the files that are read")]
 
 use super::*;
-use crate::pipeline::quota::HardLimits;
+use crate::{
+    limit::{ConnectRate, RequestLimits},
+    pipeline::quota::HardLimits,
+};
 
 fn config(text: &str) -> Result<(Config, Vec<Note>), ConfigError> {
     let mut settings = Settings::parse("zoo.cfg", text);
@@ -206,14 +209,16 @@ fn hard_limits_of_quotas_hold_unless_that_is_switched_off() {
 #[test]
 fn every_key_that_zookeepers_users_set_is_known() {
     let keys = "group.1 weight.1 standaloneEnabled leaderServes \
-        txnLogSizeLimitInKb globalOutstandingLimit admin.enableServer admin.serverPort \
+        txnLogSizeLimitInKb admin.enableServer admin.serverPort \
         metricsProvider.className metricsProvider.httpPort authProvider.1 digestAlg \
         quorum.auth.enableSasl jaasLoginRenew sslQuorum \
         ssl.quorum.keyStore.location client.portUnification client.certReload \
         sslQuorumReloadCertFiles electionPortBindRetry cnxTimeout quorumCnxnTimeoutMs \
         connectToLearnerMasterLimit observerMasterPort syncEnabled audit.enable \
         snapshot.compression.method digest.enabled forceSync flushDelay maxBatchSize \
-        requestThrottleLimit connectionMaxTokens tcpKeepAlive clientTcpKeepAlive \
+        requestThrottleStallTime requestThrottleDropStale requestStaleLatencyCheck \
+        request_throttle_stall_time connectionFreezeTime connection_throttle_freeze_time \
+        largeRequestThreshold largeRequestMaxBytes tcpKeepAlive clientTcpKeepAlive \
         serverCnxnFactory multiAddress.enabled oraclePath secureClientPort";
     for key in keys.split_whitespace() {
         for key in [key.to_owned(), format!("zookeeper.{key}")] {
@@ -221,6 +226,38 @@ fn every_key_that_zookeepers_users_set_is_known() {
             let texts: Vec<&str> = notes.iter().map(|note| note.text.as_str()).collect();
             assert!(matches!(texts[..], [one] if one.contains("no effect")), "{key}: {texts:?}");
         }
+    }
+}
+
+#[test]
+fn limits_of_requests_are_zookeepers_unless_set() {
+    let of = |lines: &str| {
+        let (config, notes) = config(&format!("dataDir=/d\nclientPort=1\n{lines}"))?;
+        assert_eq!(notes, []);
+        Ok::<_, ConfigError>(config.request_limits)
+    };
+    let default = of("").unwrap();
+    assert_eq!((default.outstanding_high, default.outstanding_max), (1000, 0));
+    assert_eq!((default.throttled_ms, default.reply_len_bytes_max), (0, 64 << 20));
+    assert_eq!(default.connects, ConnectRate { burst: 0, fill_ms: 1, fill_count: 1 });
+    let lines = "globalOutstandingLimit=5\nreply.maxbuffer=2000000\n\
+        zookeeper.request_throttle_max_requests=6\nthrottledOpWaitTime=7\nconnectionMaxTokens=8\n\
+        connectionTokenFillTime=9\nzookeeper.connection_throttle_fill_count=10\n";
+    let expected = RequestLimits {
+        outstanding_high: 5,
+        outstanding_max: 6,
+        throttled_ms: 7,
+        connects: ConnectRate { burst: 8, fill_ms: 9, fill_count: 10 },
+        reply_len_bytes_max: 2_000_000,
+    };
+    assert_eq!(of(lines).unwrap(), expected);
+    for wrong in [
+        "reply.maxbuffer=1000",
+        "jute.maxbuffer=3000000\nreply.maxbuffer=3000000",
+        "connectionTokenFillTime=0",
+        "requestThrottleLimit=many",
+    ] {
+        assert!(matches!(of(wrong), Err(ConfigError::Value { .. })), "{wrong}");
     }
 }
 

@@ -24,6 +24,7 @@ use super::{
 use crate::{
     boot::{self, BootError, Plan},
     clock::Clock,
+    limit::RequestLimits,
     net::{self, Facts, listener, listener::ConnectionLimits, peers, peers::Peer},
     replica::{Event, Replica},
     shared::Shared,
@@ -47,6 +48,8 @@ pub struct Settings {
     pub link_silence_ms: u64,
     /// How many clients there may be.
     pub limits: ConnectionLimits,
+    /// How much they may ask at a time.
+    pub request_limits: RequestLimits,
     /// What the four-letter words tell that never changes.
     pub facts: Facts,
 }
@@ -120,7 +123,7 @@ impl Member {
         let (stop, failed) = (CancellationToken::new(), CancellationToken::new());
         let (events, receiver) = mpsc::channel(EVENTS_MAX);
         let (work, work_receiver) = std_mpsc::channel();
-        let shared = Arc::new(booted.shared);
+        let shared = Arc::new(booted.shared.limited(settings.request_limits));
         let handle = Handle {
             shared: shared.clone(),
             clock,

@@ -52,6 +52,7 @@ figures! {
     watches_fired: Count, "conclave_watches_fired_total", Unit::Count, "Watch events sent.";
     fsync_ms: Spread, "conclave_fsync_milliseconds", Unit::Milliseconds, "Time of a log sync.";
     connections_dropped: Count, "conclave_connections_dropped_total", Unit::Count, "Client connections given up for what the client did.";
+    requests_throttled: Count, "conclave_requests_throttled_total", Unit::Count, "Requests refused after they had waited too long for others.";
     request_ms: Spread, "conclave_request_latency_milliseconds", Unit::Milliseconds, "Time from any request to its answer.";
     latency_ms: Spread, "conclave_write_latency_milliseconds", Unit::Milliseconds, "Time from a write's admission to its answer.";
 }

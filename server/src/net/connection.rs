@@ -42,6 +42,9 @@ const LAST_WRITE_MS: u64 = 2000;
 /// milliseconds: a socket that is closed with unread bytes would take that answer back.
 const LINGER_MS: u64 = 500;
 
+/// Time after which a client that is not read, as there are too many others, is taken to be there still.
+const HEARD: Duration = Duration::from_millis(100);
+
 /// Frames admitted under one guard of the state, at most.
 const ADMIT_BATCH_MAX: usize = 256;
 
@@ -58,13 +61,10 @@ pub async fn serve(
     }
     let shared = &handle.shared;
     let identities = shared.terms.access.identities_of(address.ip());
-    let connection = Arc::new(Connection::new(
-        shared.draw_connection(),
-        address,
-        identities.into(),
-        shared.meters(),
-        handle.clock.wall_ms(),
-    ));
+    let (id, wall_ms) = (shared.draw_connection(), handle.clock.wall_ms());
+    let connection = Connection::new(id, address, identities.into(), shared.meters(), wall_ms)
+        .with_reply_len_bytes_max(shared.limits.reply_len_bytes_max);
+    let connection = Arc::new(connection);
     shared.metrics.connections_opened.increment(1);
     let (reading, writing) = socket.into_split();
     let writer = tokio::spawn(write(connection.clone(), writing, handle.shared.clone()));
@@ -225,7 +225,13 @@ impl Reader {
     async fn connect(&mut self, frame: Bytes) -> bool {
         let shared = &self.handle.shared;
         shared.metrics.packets_received.increment(1);
-        shared.time_us.store(self.handle.clock.now_us(), Ordering::Relaxed);
+        let now_us = self.handle.clock.now_us();
+        shared.time_us.store(now_us, Ordering::Relaxed);
+        if !shared.connects.take(now_us) {
+            // Without an answer: the client comes back after a while.
+            shared.metrics.connections_refused.increment(1);
+            return false;
+        }
         let Some(password) = draw_password() else { return false };
         // Known before it is admitted: the answer may come at once.
         shared.connections.insert(self.connection.id, self.connection.clone());
@@ -295,6 +301,9 @@ impl Reader {
             if frames.len() == 0 || self.connection.closing.is_cancelled() {
                 return true;
             }
+            if shared.gate.has_permits() {
+                self.wait_for_permit().await;
+            }
         }
     }
 
@@ -315,13 +324,55 @@ impl Reader {
         shared.time_us.store(self.handle.clock.now_us(), Ordering::Relaxed);
     }
 
-    /// Waits until what the client has asked for takes less room.
+    /// Waits until what the client has asked for takes less room, and until it may ask for more: of too
+    /// many requests under way, it waits for its own. Those that have none under way do not wait, so
+    /// that each gets its turn.
     async fn wait_for_room(&self) {
-        while self.connection.is_lane_full() || !self.connection.has_room() {
+        let shared = &self.handle.shared;
+        loop {
+            let waits_for_itself = self.connection.is_lane_full() || !self.connection.has_room();
+            let waits_for_others = shared.gate.is_high() && self.connection.lane_len() > 0;
+            if !waits_for_itself && !waits_for_others {
+                break;
+            }
             self.connection.set_held(true);
-            self.connection.shorter.notified().await;
+            tokio::select! {
+                () = self.connection.shorter.notified() => {}
+                () = tokio::time::sleep(HEARD), if !waits_for_itself => {
+                    shared.touch(&self.connection);
+                }
+            }
         }
         self.connection.set_held(false);
+    }
+
+    /// Waits until the next request is let in, or has waited too long.
+    async fn wait_for_permit(&self) {
+        let shared = &self.handle.shared;
+        let permit = shared.gate.permit();
+        let too_long = async {
+            match shared.limits.throttled_ms {
+                0 => std::future::pending().await,
+                throttled_ms => tokio::time::sleep(Duration::from_millis(throttled_ms)).await,
+            }
+        };
+        tokio::pin!(permit, too_long);
+        loop {
+            tokio::select! {
+                permit = &mut permit => {
+                    self.connection.lane().permit = Some(permit);
+                    return;
+                }
+                () = &mut too_long => {
+                    self.connection.lane().is_throttled = true;
+                    return;
+                }
+                // It is not its fault that it is not heard.
+                () = tokio::time::sleep(HEARD) => {
+                    shared.touch(&self.connection);
+                }
+            }
+        }
     }
 
     async fn discard(&mut self) {

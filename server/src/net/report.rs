@@ -66,7 +66,7 @@ pub(super) fn report(
         open_files: open_files(),
         connections_refused: metrics.connections_refused.value(),
         connections_dropped: metrics.connections_dropped.value(),
-        throttled: 0,
+        throttled: metrics.requests_throttled.value(),
         proposals: metrics.proposals.value(),
         commits: metrics.txns_applied.value(),
         snapshots: metrics.snapshots.value(),

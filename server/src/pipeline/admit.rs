@@ -70,10 +70,13 @@ pub fn admit(
     while stage.lane.phase == Phase::Open
         && !stage.lane.is_full()
         && connection.has_room()
+        && stage.may_enter()
         && let Some(frame) = frames.next()
     {
         stage.frame(frame)?;
     }
+    // What nothing came of is for others.
+    lane.permit = None;
     if lane.phase != Phase::Open {
         // What comes behind the end is not looked at.
         frames.for_each(drop);
@@ -114,6 +117,19 @@ struct Stage<'a> {
 }
 
 impl Stage<'_> {
+    /// Returns whether one more request is looked at, as far as the others under way go.
+    fn may_enter(&mut self) -> bool {
+        let gate = &self.shared.gate;
+        if gate.is_high() && !self.lane.pending.is_empty() {
+            return false;
+        }
+        if gate.has_permits() && self.lane.permit.is_none() && !self.lane.is_throttled {
+            self.lane.permit = gate.try_permit();
+            return self.lane.permit.is_some();
+        }
+        true
+    }
+
     /// Takes a frame's header off; `None` when the client had to prove itself first, and is told so.
     fn header(&mut self, frame: Bytes) -> Result<Option<(RequestHeader, Bytes)>, AdmitError> {
         let mut reader = Reader::new(frame);
@@ -134,6 +150,7 @@ impl Stage<'_> {
         let Some((RequestHeader { xid, opcode }, body)) = self.header(frame)? else {
             return Ok(());
         };
+        let is_throttled = std::mem::take(&mut self.lane.is_throttled);
         let opcode = match OpCode::from_wire(opcode) {
             Some(OpCode::CreateSession) => {
                 self.refuse(xid, ErrorCode::MarshallingError);
@@ -151,6 +168,11 @@ impl Stage<'_> {
                 return Ok(());
             }
         };
+        if is_throttled && kind::can_be_throttled(opcode) {
+            self.shared.metrics.requests_throttled.increment(1);
+            self.refuse(xid, ErrorCode::ThrottledOp);
+            return Ok(());
+        }
         match Request::decode(opcode, body.clone()) {
             Ok(Request::Sasl { token: None }) => return Err(AdmitError::Malformed),
             Ok(request) => self.request(xid, opcode, body, request),
@@ -258,8 +280,9 @@ impl Stage<'_> {
 
     fn submit(&mut self, seq: u64, xid: Xid, shape: Shape, kind: Submitted) {
         let session = self.connection.session();
-        let waiter =
-            Waiter { connection: self.connection.clone(), session, xid, shape, since_us: 0 };
+        let connection = self.connection.clone();
+        let place = self.shared.gate.enter(self.lane.permit.take());
+        let waiter = Waiter { connection, session, xid, shape, since_us: 0, place };
         self.submissions.push(Submission { waiter, seq, kind });
     }
 

@@ -124,7 +124,8 @@ impl Stage<'_> {
         connection.lane().pending.push_back(Pending::Write { seq });
         let forwarded = Forwarded { seq, session, xid: Xid(0), identities: Vec::new(), action };
         let connection = Arc::clone(connection);
-        let waiter = Waiter { connection, session, xid: Xid(0), shape, since_us: 0 };
+        let place = shared.gate.enter(None);
+        let waiter = Waiter { connection, session, xid: Xid(0), shape, since_us: 0, place };
         Submission { waiter, seq, kind: Submitted::Write(forwarded) }
     }
 

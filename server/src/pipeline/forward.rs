@@ -8,7 +8,7 @@ use conclave_protocol::{
     peer::forward::Forwarded,
 };
 
-use crate::lane::Connection;
+use crate::{lane::Connection, limit::Place};
 
 /// Requests that one message to the leader carries at most.
 pub const FORWARD_BATCH_MAX: usize = 1024;
@@ -39,7 +39,7 @@ pub enum Submitted {
 }
 
 /// The client that waits for an answer.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Waiter {
     /// Its connection.
     pub connection: Arc<Connection>,
@@ -51,6 +51,8 @@ pub struct Waiter {
     pub shape: Shape,
     /// When the owner took it, in microseconds of its clock.
     pub since_us: u64,
+    /// It is under way for as long as this lives.
+    pub place: Place,
 }
 
 /// Which form an answer has, as far as the txn does not tell.

@@ -43,6 +43,12 @@ pub(super) fn is_client_opcode(opcode: OpCode) -> bool {
     )
 }
 
+/// Returns whether it is refused when it has waited too long to be looked at. What keeps a session, ends
+/// it, or proves who it is for is not.
+pub(super) const fn can_be_throttled(opcode: OpCode) -> bool {
+    !matches!(opcode, OpCode::Ping | OpCode::CloseSession | OpCode::Auth | OpCode::Sasl)
+}
+
 /// Returns whether a member without a leader can answer. The end of a session is judged apart.
 pub(super) fn is_read(request: &Request) -> bool {
     !matches!(

@@ -1,7 +1,7 @@
 //! Reads: answered from this member's own state, under the guard the caller holds. A watch is
 //! armed under the same guard, so that no change falls between the read and its watch.
 
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, cell::Cell, sync::Arc};
 
 use bytes::Bytes;
 use conclave_protocol::{
@@ -37,7 +37,8 @@ pub fn answer(
     request: &Request,
     identities: &Arc<[Identity]>,
 ) {
-    let stage = Stage { connection, state, watches, identities };
+    let room = Room::new(connection.reply_len_bytes_max());
+    let stage = Stage { connection, state, watches, identities, room };
     let xid = if matches!(request, Request::Ping) { Xid::PING } else { xid };
     let (error, body) = match stage.read(request) {
         Ok(body) => (0, body),
@@ -51,6 +52,36 @@ struct Stage<'a> {
     state: &'a State,
     watches: &'a Watches,
     identities: &'a [Identity],
+    room: Room,
+}
+
+/// What is left of the longest answer that the client is given. What grows with the data takes its part
+/// before it is copied, so that an answer that is too long costs no memory.
+struct Room {
+    left_len_bytes: Cell<usize>,
+    is_exceeded: Cell<bool>,
+}
+
+/// Bytes of an answer's parts whose length does not depend on the data, at most: header, stat, and two
+/// counts.
+const FIXED_LEN_BYTES: usize = 16 + 68 + 8;
+
+/// Bytes of an element besides its text: its length, and in a multiRead its header, error and stat.
+const ELEMENT_LEN_BYTES: usize = 4;
+const RESULT_LEN_BYTES: usize = 9 + 4 + 68;
+
+impl Room {
+    const fn new(reply_len_bytes_max: usize) -> Self {
+        let left = reply_len_bytes_max.saturating_sub(FIXED_LEN_BYTES);
+        Self { left_len_bytes: Cell::new(left), is_exceeded: Cell::new(false) }
+    }
+
+    fn take(&self, len_bytes: usize) -> Result<(), ErrorCode> {
+        let left = self.left_len_bytes.get().checked_sub(len_bytes);
+        self.is_exceeded.set(left.is_none());
+        self.left_len_bytes.set(left.ok_or(ErrorCode::MarshallingError)?);
+        Ok(())
+    }
 }
 
 impl Stage<'_> {
@@ -60,23 +91,25 @@ impl Stage<'_> {
             Request::Exists { path, watch } => self.exists(path, *watch),
             Request::GetData { path, watch } => {
                 let (path, node) = self.find(path, Perms::READ)?;
+                let (data, stat) = self.data(path, &node)?;
                 self.arm(path, *watch, WatchKind::Data);
-                let (data, stat) = self.data(path, &node);
                 Ok(Response::Data { data, stat })
             }
             Request::GetChildren { path, watch } => {
                 let (path, node) = self.find(path, Perms::READ)?;
+                let children = self.names(&node)?;
                 self.arm(path, *watch, WatchKind::Child);
-                Ok(Response::Children(names(&node)))
+                Ok(Response::Children(children))
             }
             Request::GetChildren2 { path, watch } => {
                 let (path, node) = self.find(path, Perms::READ)?;
+                let (children, stat) = (self.names(&node)?, self.stat(path, &node));
                 self.arm(path, *watch, WatchKind::Child);
-                Ok(Response::Children2 { children: names(&node), stat: self.data(path, &node).1 })
+                Ok(Response::Children2 { children, stat })
             }
             Request::GetAcl { path } => {
                 let (path, node) = self.find(path, Perms(Perms::READ.0 | Perms::ADMIN.0))?;
-                Ok(Response::Acl { acl: self.visible_acl(&node), stat: self.data(path, &node).1 })
+                Ok(Response::Acl { acl: self.visible_acl(&node), stat: self.stat(path, &node) })
             }
             Request::SetWatches { relative_zxid, data, exist, child } => {
                 self.set_watches(*relative_zxid, data, exist, child);
@@ -95,14 +128,15 @@ impl Stage<'_> {
             Request::AddWatch { path, mode } => self.add_watch(path, *mode),
             Request::CheckWatches { path, kind } => self.check_watches(path, *kind),
             Request::RemoveWatches { path, kind } => self.remove_watches(path, *kind),
-            Request::GetEphemerals { prefix } => Ok(Response::Ephemerals(self.ephemerals(prefix))),
+            Request::GetEphemerals { prefix } => Ok(Response::Ephemerals(self.ephemerals(prefix)?)),
             Request::GetAllChildrenNumber { path } => {
                 let (path, _) = self.find(path, Perms::READ)?;
                 let count = self.state.tree.count_descendants(named(path)).unwrap_or(0);
                 Ok(Response::AllChildrenNumber(i32::try_from(count).unwrap_or(i32::MAX)))
             }
             Request::MultiRead(ops) => {
-                ops.iter().map(|op| self.read_op(op)).collect::<Result<_, _>>().map(Response::Multi)
+                let results: Result<_, _> = ops.iter().map(|op| self.read_op(op)).collect();
+                Ok(Response::Multi(results?))
             }
             Request::WhoAmI => Ok(Response::WhoAmI(self.who_am_i())),
             _ => Err(ErrorCode::Unimplemented),
@@ -126,38 +160,76 @@ impl Stage<'_> {
         // Armed also when there is none: it waits for the creation.
         self.arm(&path, watch, WatchKind::Data);
         let node = self.node(&path).ok_or(ErrorCode::NoNode)?;
-        Ok(Response::Stat(self.data(&path, &node).1))
+        Ok(Response::Stat(self.stat(&path, &node)))
     }
 
     /// Answers one operation of a multiRead; a malformed one makes the request malformed. Its watch
     /// flag is ignored, as in ZooKeeper.
     fn read_op(&self, op: &ReadOp) -> Result<OpResult, ErrorCode> {
+        self.room.take(RESULT_LEN_BYTES)?;
         let result = match op {
-            ReadOp::GetData { path, .. } => self.find(path, Perms::READ).map(|(path, node)| {
-                let (data, stat) = self.data(path, &node);
-                OpResult::Data { data, stat }
-            }),
-            ReadOp::GetChildren { path, .. } => {
-                self.find(path, Perms::READ).map(|(_, node)| OpResult::Children(names(&node)))
+            ReadOp::GetData { path, .. } => {
+                self.find(path, Perms::READ).and_then(|(path, node)| {
+                    let (data, stat) = self.data(path, &node)?;
+                    Ok(OpResult::Data { data, stat })
+                })
             }
+            ReadOp::GetChildren { path, .. } => self
+                .find(path, Perms::READ)
+                .and_then(|(_, node)| Ok(OpResult::Children(self.names(&node)?))),
         };
         match result {
+            // The answer as a whole is too long, not this part of it.
+            Err(code) if self.room.is_exceeded.get() => Err(code),
             Err(code) if code != ErrorCode::MarshallingError => Ok(OpResult::Error(code.to_wire())),
             other => other,
         }
     }
 
-    /// Returns what a znode holds, and its stat. The members are told by `/zookeeper/config` without
-    /// having been written there: each member has them from its own configuration.
-    fn data(&self, path: &str, node: &Node<'_>) -> (Option<Bytes>, Stat) {
+    /// Returns what a znode holds, and its stat.
+    fn data(&self, path: &str, node: &Node<'_>) -> Result<(Option<Bytes>, Stat), ErrorCode> {
+        let data = match self.members_at(path, node) {
+            Some(members) => Some(members.clone()),
+            None => {
+                self.room.take(node.data().map_or(0, <[u8]>::len))?;
+                node.data().map(Bytes::copy_from_slice)
+            }
+        };
+        Ok((data, self.stat(path, node)))
+    }
+
+    fn stat(&self, path: &str, node: &Node<'_>) -> Stat {
         let stat = node.stat();
-        let members = &self.state.members;
-        if path == CONFIG_PATH && stat.mzxid == Zxid::ZERO && !members.is_empty() {
+        match self.members_at(path, node) {
             // ZooKeeper's own version for what it read from its file.
-            let stat = Stat { version: -1, data_length: members.len() as i32, ..stat };
-            return (Some(members.clone()), stat);
+            Some(members) => Stat { version: -1, data_length: members.len() as i32, ..stat },
+            None => stat,
         }
-        (node.data().map(Bytes::copy_from_slice), stat)
+    }
+
+    /// Returns the members where they are told: by `/zookeeper/config`, as long as nobody has written to
+    /// it. Each member has them from its own configuration.
+    fn members_at(&self, path: &str, node: &Node<'_>) -> Option<&Bytes> {
+        let members = &self.state.members;
+        let is_told = path == CONFIG_PATH && node.stat().mzxid == Zxid::ZERO && !members.is_empty();
+        is_told.then_some(members)
+    }
+
+    fn names(&self, node: &Node<'_>) -> Result<Vec<Text>, ErrorCode> {
+        self.texts(node.children())
+    }
+
+    /// Copies texts, for as long as there is room for them.
+    fn texts<T>(&self, texts: impl Iterator<Item = T>) -> Result<Vec<Text>, ErrorCode>
+    where
+        T: AsRef<str> + Into<Text>,
+    {
+        texts
+            .map(|text| {
+                self.room.take(ELEMENT_LEN_BYTES + text.as_ref().len())?;
+                Ok(text.into())
+            })
+            .collect()
     }
 
     fn visible_acl(&self, node: &Node<'_>) -> Vec<Acl> {
@@ -237,12 +309,12 @@ impl Stage<'_> {
         self.connection.event(&WatchEvent { kind, state, path: path.into() });
     }
 
-    fn ephemerals(&self, prefix: &Text) -> Vec<Text> {
-        let Some(prefix) = prefix.as_str() else { return Vec::new() };
+    fn ephemerals(&self, prefix: &Text) -> Result<Vec<Text>, ErrorCode> {
+        let Some(prefix) = prefix.as_str() else { return Ok(Vec::new()) };
         // As Java's trim: a blank prefix, and the root with blanks around it, match all.
         let is_all = matches!(prefix.trim_matches(|c| c <= ' '), "" | "/");
         let paths = self.state.tree.ephemerals(self.connection.session());
-        paths.filter(|path| is_all || path.starts_with(prefix)).map(Text::from).collect()
+        self.texts(paths.filter(|path| is_all || path.starts_with(prefix)))
     }
 
     fn who_am_i(&self) -> Vec<ClientInfo> {
@@ -287,8 +359,4 @@ fn watch_side(kind: i32) -> Result<crate::watch::Side, ErrorCode> {
         3 => Ok(crate::watch::Side::Any),
         _ => Err(ErrorCode::MarshallingError),
     }
-}
-
-fn names(node: &Node<'_>) -> Vec<Text> {
-    node.children().map(Text::from).collect()
 }

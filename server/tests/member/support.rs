@@ -3,6 +3,7 @@
 use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
+    sync::Arc,
     time::Duration,
 };
 
@@ -125,7 +126,7 @@ impl Member {
 
     /// Waits until something holds of it.
     pub(crate) fn wait_until(&self, what: &str, holds: impl Fn(&Shared) -> bool) {
-        let shared = self.member.as_ref().unwrap().shared();
+        let shared = self.shared();
         for _ in 0..PATIENCE.as_millis() / 5 {
             if holds(shared) {
                 return;
@@ -133,6 +134,11 @@ impl Member {
             std::thread::sleep(Duration::from_millis(5));
         }
         panic!("not in time: {what}");
+    }
+
+    /// Returns its tables.
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        self.member.as_ref().unwrap().shared()
     }
 
     /// Returns where clients connect.
