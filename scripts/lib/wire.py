@@ -8,13 +8,16 @@ import collections
 import socket
 import struct
 
-CREATE, DELETE, EXISTS, GET_DATA, SET_DATA, SYNC, PING = 1, 2, 3, 4, 5, 9, 11
-GET_CHILDREN2, CHECK, MULTI, CLOSE = 12, 13, 14, -11
+import jute
+from jute import END_OF_MULTI, HEADER, MULTI_HEADER, PING_XID, STAT
+from jute import EVENT_XID as WATCH_XID
+from jute import put_buffer as buffer
+
+CREATE, DELETE, EXISTS, GET_DATA, SET_DATA, SYNC, PING, GET_CHILDREN2, CHECK, MULTI, CLOSE = (
+    jute.VERBS[verb][0] for verb in
+    ("create", "delete", "exists", "getData", "setData", "sync", "ping", "getChildren2", "check", "multi", "close"))
 OK, NO_NODE, BAD_VERSION, NODE_EXISTS = 0, -101, -103, -110
-WATCH_XID, PING_XID = -1, -2
-OPEN_ACL = struct.pack(">ii", 1, 31) + struct.pack(">i", 5) + b"world" + struct.pack(">i", 6) + b"anyone"
-STAT = struct.Struct(">qqqqiiiqiiq")
-HEADER = struct.Struct(">iqi")
+OPEN_ACL = ((31, "world", "anyone"),)
 
 Stat = collections.namedtuple("Stat", "czxid mzxid ctime mtime version cversion aversion ephemeral_owner "
                                       "data_length num_children pzxid")
@@ -25,49 +28,43 @@ class WireError(Exception):
     """The connection broke, was refused or timed out; the outcome of what was asked is unknown."""
 
 
-def buffer(data):
-    """Returns `data` (bytes or text) with its length in front."""
-    raw = data.encode() if isinstance(data, str) else data
-    return struct.pack(">i", len(raw)) + raw
-
-
 def create_body(path, data, flags=0):
     """Returns the body of a create request with the open ACL."""
-    return buffer(path) + buffer(data) + OPEN_ACL + struct.pack(">i", flags)
+    return jute.put_body("create", {"path": path, "data": data, "acl": OPEN_ACL, "flags": flags})
 
 
 def set_body(path, data, version=-1):
     """Returns the body of a setData request."""
-    return buffer(path) + buffer(data) + struct.pack(">i", version)
+    return jute.put_body("setData", {"path": path, "data": data, "version": version})
 
 
 def delete_body(path, version=-1):
     """Returns the body of a delete request."""
-    return buffer(path) + struct.pack(">i", version)
+    return jute.put_body("delete", {"path": path, "version": version})
 
 
 def read_body(path):
     """Returns the body of exists, getData and getChildren2 without a watch."""
-    return buffer(path) + b"\0"
+    return jute.put_body("getData", {"path": path, "watch": False})
 
 
 def multi_body(operations):
     """Returns the body of a multi of `(opcode, body)` pairs."""
-    parts = [struct.pack(">ibi", opcode, 0, -1) + body for opcode, body in operations]
-    return b"".join(parts) + struct.pack(">ibi", -1, 1, -1)
+    parts = [MULTI_HEADER.pack(opcode, 0, -1) + body for opcode, body in operations]
+    return b"".join(parts) + END_OF_MULTI
 
 
 def multi_error(body):
     """Returns the error of a multi's answer: that of its first failed operation, or 0."""
-    opcode, _done, err = struct.unpack_from(">ibi", body, 0)
+    opcode, _done, err = MULTI_HEADER.unpack_from(body, 0)
     if opcode != -1 or err == -1:
         return OK
     offset = 0
     while True:
-        opcode, done, err = struct.unpack_from(">ibi", body, offset)
-        if done or err not in (OK,):
+        _opcode, done, err = MULTI_HEADER.unpack_from(body, offset)
+        if done or err != OK:
             return err
-        offset += 9 + 4
+        offset += MULTI_HEADER.size + 4
 
 
 class Wire:
@@ -78,12 +75,9 @@ class Wire:
         try:
             self.stream = socket.create_connection(("127.0.0.1", port), timeout_s)
             self.stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            request = struct.pack(">iqiq", 0, 0, session_timeout_ms, session[0]) + buffer(session[1]) + b"\0"
-            self._send(request)
-            answer = self._frame()
-            _version, self.session_timeout_ms, self.session_id = struct.unpack_from(">iiq", answer, 0)
-            (length,) = struct.unpack_from(">i", answer, 16)
-            self.password = answer[20:20 + length]
+            self.stream.sendall(jute.connect_frame(*session, session_timeout_ms))
+            facts, self.session_id, self.password = jute.connect_facts(self._frame())
+            self.session_timeout_ms = next(fact.value for fact in facts if fact.label == "timeout")
         except (OSError, struct.error) as error:
             self.drop()
             raise WireError(f"connect: {error}") from error
@@ -102,7 +96,7 @@ class Wire:
         self.drop()
 
     def _send(self, payload):
-        self.stream.sendall(struct.pack(">i", len(payload)) + payload)
+        self.stream.sendall(jute.frame(payload))
 
     def _exactly(self, count):
         got = bytearray()
@@ -183,22 +177,16 @@ def get_answer(reply):
     """Reads the answer to getData: `(error code, data, Stat)`."""
     if reply.err != OK:
         return reply.err, None, None
-    (length,) = struct.unpack_from(">i", reply.body, 0)
-    end = 4 + max(length, 0)
-    return OK, reply.body[4:end], Stat(*STAT.unpack_from(reply.body, end))
+    reader = jute.Reader(reply.body)
+    return OK, reader.buffer() or b"", Stat(*reader.take(STAT))
 
 
 def children_answer(reply):
     """Reads the answer to getChildren2: `(error code, sorted names, Stat)`."""
     if reply.err != OK:
         return reply.err, None, None
-    (count,) = struct.unpack_from(">i", reply.body, 0)
-    offset, names = 4, []
-    for _ in range(count):
-        (length,) = struct.unpack_from(">i", reply.body, offset)
-        names.append(reply.body[offset + 4:offset + 4 + length].decode())
-        offset += 4 + length
-    return OK, sorted(names), Stat(*STAT.unpack_from(reply.body, offset))
+    reader = jute.Reader(reply.body)
+    return OK, sorted(reader.text() for _ in range(reader.int())), Stat(*reader.take(STAT))
 
 
 def read_many(wire, opcode, paths, answer, window=256):
