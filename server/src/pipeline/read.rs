@@ -310,7 +310,10 @@ impl Stage<'_> {
     }
 
     fn ephemerals(&self, prefix: &Text) -> Result<Vec<Text>, ErrorCode> {
-        let Some(prefix) = prefix.as_str() else { return Ok(Vec::new()) };
+        // No path begins with what is not UTF-8; null is as good as empty.
+        let Some(prefix) = prefix.as_str().or_else(|| prefix.is_null().then_some("")) else {
+            return Ok(Vec::new());
+        };
         // As Java's trim: a blank prefix, and the root with blanks around it, match all.
         let is_all = matches!(prefix.trim_matches(|c| c <= ' '), "" | "/");
         let paths = self.state.tree.ephemerals(self.connection.session());
