@@ -16,6 +16,7 @@ use conclave_protocol::{
     opcode::OpCode,
     request::{Request, RequestHeader},
 };
+use conclave_server::limit::Permit;
 use socket2::{Domain, Socket, Type};
 
 use super::support::{Client, Member, connect_request, create, errors, read, set};
@@ -36,8 +37,8 @@ fn a_request_that_is_too_long_is_refused_in_its_place_and_the_connection_goes_on
 
 #[test]
 fn a_client_is_heard_while_a_request_that_is_too_long_comes_slowly() {
-    let member = Member::start("jute.maxbuffer=2000\nminSessionTimeout=400\n");
-    let short = ConnectRequest { timeout_ms: 400, ..connect_request() };
+    let member = Member::start("jute.maxbuffer=2000\nminSessionTimeout=1000\n");
+    let short = ConnectRequest { timeout_ms: 1000, ..connect_request() };
     let mut client = Client::connect_with(member.address(), &short).unwrap();
     let mut frame = BytesMut::new();
     frame.put_i32(4000);
@@ -143,17 +144,27 @@ fn of_too_many_requests_each_connection_waits_for_its_own() {
     drop(others);
 }
 
+/// Takes a permit away from the clients, once those that were answered have given theirs back.
+fn take_permit(member: &Member) -> Permit {
+    let mut taken = None;
+    member.wait_until("a permit is free", |shared| {
+        taken = shared.gate.try_permit();
+        taken.is_some()
+    });
+    taken.unwrap()
+}
+
 #[test]
 fn no_request_is_looked_at_while_as_many_as_may_are_under_way() {
-    let member = Member::start("requestThrottleLimit=2\nminSessionTimeout=400\n");
+    let member = Member::start("requestThrottleLimit=2\nminSessionTimeout=1000\n");
     let gate = &member.shared().gate;
     // A connect request is none of those that wait.
     assert!((1..=2).contains(&highest_count(&member, 1, 200)));
-    let short = ConnectRequest { timeout_ms: 400, ..connect_request() };
+    let short = ConnectRequest { timeout_ms: 1000, ..connect_request() };
     let mut client = Client::connect_with(member.address(), &short).unwrap();
-    let others = [gate.try_permit().unwrap(), gate.try_permit().unwrap()];
+    let others = [take_permit(&member), take_permit(&member)];
     client.send(&[create("/a", 0), read("/a")]);
-    std::thread::sleep(Duration::from_millis(1200));
+    std::thread::sleep(Duration::from_millis(2500));
     assert_eq!(gate.count(), 0);
     // It waits, and its session does not end for that.
     drop(others);
@@ -163,25 +174,26 @@ fn no_request_is_looked_at_while_as_many_as_may_are_under_way() {
 
 #[test]
 fn a_request_that_waits_too_long_is_refused_unless_it_keeps_the_session() {
-    let lines = "requestThrottleLimit=1\nthrottledOpWaitTime=50\n4lw.commands.whitelist=*\n";
+    let lines = "requestThrottleLimit=1\nthrottledOpWaitTime=500\n4lw.commands.whitelist=*\n";
     let member = Member::start(lines);
     let mut client = Client::connect(member.address());
-    let permit = member.shared().gate.try_permit().unwrap();
+    let permit = take_permit(&member);
     let ping = (OpCode::Ping, Request::Ping);
     client.send(&[create("/a", 0), ping, read("/a")]);
     let answers: Vec<_> = (0..3).map(|_| client.answer().unwrap()).collect();
     assert_eq!(errors(&answers), [-127, 0, -127]);
     assert!(member.word("mntr", b"").contains("zk_throttled_ops\t2\n"));
     drop(permit);
-    assert_eq!(errors(&client.ask(&[create("/a", 0), read("/a")])), [0, 0]);
-    let permit = member.shared().gate.try_permit().unwrap();
+    assert_eq!(errors(&client.ask(&[create("/a", 0)])), [0]);
+    assert_eq!(errors(&client.ask(&[read("/a")])), [0]);
+    let permit = take_permit(&member);
     assert_eq!(errors(&client.ask(&[(OpCode::CloseSession, Request::CloseSession)])), [0]);
     drop(permit);
 }
 
 #[test]
 fn who_connects_too_often_is_sent_away_and_may_come_back() {
-    let lines = "connectionMaxTokens=3\nconnectionTokenFillTime=1000\n4lw.commands.whitelist=*\n";
+    let lines = "connectionMaxTokens=3\nconnectionTokenFillTime=3000\n4lw.commands.whitelist=*\n";
     let member = Member::start(lines);
     let connect = || Client::connect_with(member.address(), &connect_request());
     let mut clients: Vec<Client> = (0..3).map(|_| connect().unwrap()).collect();
@@ -196,8 +208,8 @@ fn who_connects_too_often_is_sent_away_and_may_come_back() {
     assert_eq!(member.word("ruok", b""), "imok");
     assert_eq!(errors(&clients[0].ask(&[create("/a", 0)])), [0], "those that are there go on");
     assert!(member.word("mntr", b"").contains("zk_connection_rejected\t2\n"));
-    std::thread::sleep(Duration::from_millis(1100));
-    assert!(Client::connect_with(member.address(), &again).is_some(), "a token has come");
+    let comes_back = || Client::connect_with(member.address(), &again).is_some();
+    member.wait_until("a token has come", |_| comes_back());
 }
 
 /// Connects from an address of this machine and asks whether all is well.

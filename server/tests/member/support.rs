@@ -125,7 +125,7 @@ impl Member {
     }
 
     /// Waits until something holds of it.
-    pub(crate) fn wait_until(&self, what: &str, holds: impl Fn(&Shared) -> bool) {
+    pub(crate) fn wait_until(&self, what: &str, mut holds: impl FnMut(&Shared) -> bool) {
         let shared = self.shared();
         for _ in 0..PATIENCE.as_millis() / 5 {
             if holds(shared) {
