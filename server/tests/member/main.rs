@@ -9,5 +9,6 @@ mod local_sessions;
 mod losses;
 mod reads;
 mod reaping;
+mod sessions;
 mod support;
 mod words;

@@ -213,12 +213,17 @@ impl Client {
 
     /// Sends requests in one write.
     pub(crate) fn send(&mut self, requests: &[(OpCode, Request)]) {
+        assert!(self.try_send(requests), "the connection is there");
+    }
+
+    /// Sends requests in one write; returns false when the connection has ended.
+    pub(crate) fn try_send(&mut self, requests: &[(OpCode, Request)]) -> bool {
         let mut out = BytesMut::new();
         for request in requests {
             put_request(&mut out, self.next_xid, request);
             self.next_xid += 1;
         }
-        self.send_bytes(&out);
+        self.socket.write_all(&out).is_ok()
     }
 
     /// Sends bytes as they are.
