@@ -7,6 +7,8 @@ mod connections;
 mod limits;
 mod local_sessions;
 mod losses;
+#[path = "../shared/ports.rs"]
+mod ports;
 mod reads;
 mod reaping;
 mod sessions;

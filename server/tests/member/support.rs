@@ -2,7 +2,7 @@
 
 use std::{
     io::{Read, Write},
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{SocketAddr, TcpStream},
     sync::Arc,
     time::Duration,
 };
@@ -20,6 +20,8 @@ use conclave_protocol::{
     zxid::Zxid,
 };
 use conclave_server::{config, driver, shared::Shared};
+
+use super::ports::free_port;
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -43,14 +45,8 @@ impl Member {
 
     /// Starts an ensemble of `count`, all with these lines in their configuration.
     pub(crate) fn start_ensemble(count: u8, lines: &str) -> Vec<Self> {
-        // Taken all at once, so that they differ.
-        let taken: Vec<TcpListener> =
-            (0..count).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-        let servers: String = (1..=count)
-            .zip(&taken)
-            .map(|(id, port)| format!("server.{id}={}\n", port.local_addr().unwrap()))
-            .collect();
-        drop(taken);
+        let servers: String =
+            (1..=count).map(|id| format!("server.{id}=127.0.0.1:{}\n", free_port())).collect();
         let lines = format!("tickTime=500\ninitLimit=10\nsyncLimit=4\n{servers}{lines}");
         let mut members: Vec<Self> =
             (1..=count).map(|id| Self::prepare(&id.to_string(), &lines)).collect();

@@ -11,6 +11,8 @@ mod deviations;
 mod left_out;
 #[path = "../../src/admin/tests/pattern.rs"]
 mod pattern;
+#[path = "../shared/ports.rs"]
+mod ports;
 mod recording;
 mod replay;
 mod stage;

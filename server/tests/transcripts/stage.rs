@@ -1,11 +1,6 @@
 //! The servers of a recording: members of ours in this process.
 
-use std::{
-    net::{SocketAddr, TcpListener},
-    path::Path,
-    sync::atomic::{AtomicU16, Ordering},
-    time::Duration,
-};
+use std::{net::SocketAddr, path::Path, sync::atomic::Ordering, time::Duration};
 
 use conclave_protocol::{acl::Acl, txn::Owner, zxid::Zxid};
 use conclave_server::{
@@ -22,19 +17,13 @@ use conclave_snapshots::{
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use super::recording::Recording;
+use super::{ports::free_port, recording::Recording};
 
 /// How long members may take to serve, in milliseconds.
 const START_MS: u64 = 20_000;
 
 /// Time between two looks at whether they do, in milliseconds.
 const LOOK_MS: u64 = 5;
-
-/// Ports from here on are tried; all below those that systems give to clients.
-const PORT_MIN: u16 = 21_000;
-
-/// Ports that are tried at most.
-const PORT_COUNT: u16 = 10_000;
 
 /// The members, in the order of the recording's servers. They end with the stage.
 #[derive(Debug)]
@@ -222,19 +211,4 @@ fn load(folder: &Path, text: &str, id: u8) -> Config {
     let path = folder.join("zoo.cfg");
     std::fs::write(&path, text).unwrap();
     config::load(path.to_str().unwrap(), Some(id)).unwrap().0
-}
-
-/// Returns a port of five digits that nobody listens on.
-fn free_port() -> u16 {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    // Tests of other processes begin elsewhere.
-    let start = (std::process::id() % u32::from(PORT_COUNT)) as u16;
-    for _ in 0..PORT_COUNT {
-        let offset = NEXT.fetch_add(1, Ordering::Relaxed);
-        let port = PORT_MIN + start.wrapping_add(offset) % PORT_COUNT;
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
-        }
-    }
-    panic!("no port is free");
 }
