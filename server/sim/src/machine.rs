@@ -112,7 +112,7 @@ impl Machine {
 
     /// Returns its clocks: monotonic and wall, in milliseconds.
     pub(crate) const fn clocks_ms(&self, now_us: u64) -> (u64, i64) {
-        let own_us = now_us as i64 + now_us as i64 / 1_000_000 * self.skew_ppm;
+        let own_us = now_us as i64 + now_us as i64 * self.skew_ppm / 1_000_000;
         let own_ms = own_us / 1000;
         (own_ms as u64, own_ms + self.wall_offset_ms)
     }

@@ -68,7 +68,9 @@ fn main() -> ExitCode {
         told.without_time().with_target(false).init();
     }
     // The message is told with the seed, below.
-    panic::set_hook(Box::new(|_| {}));
+    if options.verbose == 0 {
+        panic::set_hook(Box::new(|_| {}));
+    }
     #[expect(clippy::disallowed_methods, reason = "how fast the simulator itself is")]
     let started = Instant::now();
     let next = AtomicU64::new(options.seeds.start);

@@ -103,7 +103,8 @@ pub fn refuse_too_long(
     let submissions = &mut Vec::new();
     let mut stage = Stage { shared, connection, state: &state, lane: &mut lane, submissions };
     if let Some((RequestHeader { xid, .. }, _)) = stage.header(header)? {
-        stage.refuse(xid, ErrorCode::MarshallingError);
+        // What its client is told by ZooKeeper, whose end of the connection it never gets to see.
+        stage.refuse(xid, ErrorCode::ConnectionLoss);
     }
     Ok(())
 }
