@@ -10,9 +10,9 @@ import operation as ops
 from compare import CLOSED, SILENT
 from exchange import SIDES, Differs, Exchange, Step
 from line import END_TIMEOUT_S, Gone, Line, Session, Slot
-from sequences import AUDITOR, OPEN_ACL, SLOTS
+from sequences import AUDITOR, CONFIG_PATH, OPEN_ACL, SLOTS
 
-SYSTEM_PATHS = ("/", "/zookeeper", "/zookeeper/quota", "/zookeeper/config")
+SYSTEM_PATHS = ("/", "/zookeeper", "/zookeeper/quota", CONFIG_PATH)
 RESET_PATHS = ("/", "/zookeeper", "/zookeeper/quota")
 AUDITED_AT_ONCE = 50
 # Which operations of a connect go on with the slot's own session.
@@ -114,12 +114,12 @@ class Play:
         """Compares some znodes; returns the paths of their children."""
         asked = []
         for path in paths:
-            if path != "/zookeeper/config" or self.pair.members == 1:
-                asked.append(self.talk.own("getData", path=path, watch=False))
-            asked += [self.talk.own("getACL", path=path), self.talk.own("getChildren2", path=path, watch=False)]
+            asked += [self.talk.own("getData", path=path, watch=False), self.talk.own("getACL", path=path),
+                      self.talk.own("getChildren2", path=path, watch=False)]
         answers = [answer for answer in self.talk.send(auditor, asked) if answer.verb == "getChildren2"]
         names = [fact.value for answer in answers for fact in answer.facts if fact.label == "names"]
-        return [f"{path.rstrip('/')}/{name}" for path, found in zip(paths, names, strict=True) for name in found]
+        below = [f"{path.rstrip('/')}/{name}" for path, found in zip(paths, names, strict=True) for name in found]
+        return [path for path in below if path != CONFIG_PATH or self.pair.members == 1]
 
     def clear(self, paths):
         """Removes all that the sequence has made."""

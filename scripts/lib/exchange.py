@@ -11,8 +11,8 @@ ANSWER_TIMEOUT_S = 6.0
 # Errors of the last reply before a server closes the connection.
 LAST_ERRORS = (-115, -112)
 SIDES = (0, 1)
-# What needs no sync before it to see what another member has acknowledged.
-SEES_ALL = ops.WRITES | ops.ALONE | {"sync"}
+# What needs no sync before it, so that the member is as far as others have told.
+NEEDS_NO_SYNC = ops.ALONE | {"sync"}
 
 # What was sent in one write, what both sides answered, and what differs, if anything.
 Step = collections.namedtuple("Step", "sent answers differs")
@@ -45,7 +45,7 @@ class Exchange:
 
     def send(self, slot, group, greeted=None, in_order=True):
         """Sends requests in one write, compares all answers to them, and returns the reference's."""
-        if self.members > 1 and group and group[0].verb not in SEES_ALL and not greeted:
+        if self.members > 1 and group and group[0].verb not in NEEDS_NO_SYNC and not greeted:
             group = [group[0]._replace(verb="sync", fields={"path": "/"}, spoil=None, is_joined=False), *group]
         for request in group:
             self.note_identities(slot, request)

@@ -15,15 +15,14 @@ ODD_PATHS = ["", "a", "a/b", "/a/", "//", "//a", "/a//b", "/.", "/..", "/a/.", "
              "/a\x01", "/a/\t", "/\x7f", "/a\x85", "/\ue000", "/\ufff0", "/\uffef", "/\ud7ff", "/\U0001f600", "/ ",
              "/\u00a0", b"/\xff", b"/a/\xc3", "/.b", "/a/...", "/zookeeper/", "/zookeeper/x", "/zookeeper/quota/a",
              None]
-SYSTEM_PATHS = ["/", "/", "/", "/zookeeper", "/zookeeper/quota", "/zookeeper/config"]
-QUOTA_PATHS = [f"/zookeeper/quota{path}{leaf}" for path in ("", "/a", "/b", "/a/b")
-               for leaf in ("", "/zookeeper_limits", "/zookeeper_stats")]
+SYSTEM_PATHS = ["/", "/", "/", "/zookeeper", "/zookeeper/quota"]
+# Tells the members, if there are more than one.
+CONFIG_PATH = "/zookeeper/config"
 VERSIONS = [-1] * 18 + [0] * 5 + [1, 1, 1, 2, 2, 3, 4, -2, 7, 2**31 - 1]
 DEPTH_MAX = 3
 # So many of the latest watches are likely to be asked for again.
 WATCHED_MAX = 8
 DATA = [None, b"", b"x", b"hello", b"\0\xff" * 10]
-QUOTA_DATA = [b"count=5,bytes=100", b"count=-1,bytes=-1", b"count=2,bytes=10,=;byteHardLimit=20;countHardLimit=3"]
 USERS = [b"u1:p1", b"u2:p2"]
 OPCODES_UNKNOWN = [0, 10, 99, 108, -1, -3, 1000]
 OPCODE_CREATE_SESSION = -10
@@ -52,9 +51,8 @@ BAD_IDENTITIES = [("world", "someone"), ("digest", "nocolon"), ("digest", "a:b:c
 class Walk:
     """Makes one sequence."""
 
-    def __init__(self, choice, count, has_quotas=False, members=1):
+    def __init__(self, choice, count, members):
         self.choice, self.count, self.members = choice, count, members
-        self.has_quotas = has_quotas
         self.names = choice.sample(NAMES, choice.randrange(2, len(NAMES) + 1))
         self.is_up = [False] * SLOTS
         # Paths that are there, if all has gone well, with their flags, and paths that have been watched.
@@ -154,9 +152,7 @@ class Walk:
         if drawn < 0.05:
             return self.pick(ODD_PATHS)
         if drawn < 0.11:
-            return self.pick(SYSTEM_PATHS)
-        if drawn < 0.14 and self.has_quotas:
-            return self.pick(QUOTA_PATHS)
+            return self.pick(SYSTEM_PATHS + [CONFIG_PATH] * (self.members == 1))
         if self.there and drawn < 0.75:
             return self.pick(list(self.there))
         path = "".join("/" + self.pick(self.names) for _ in range(self.pick([1, 1, 1, 2, 2, 3])))
@@ -195,10 +191,6 @@ class Walk:
         path = self.path() or "/"
         self.watched.append(path)
         return path
-
-    def data(self):
-        """Returns a znode's data."""
-        return self.pick(QUOTA_DATA) if self.has_quotas and self.chance(0.2) else self.pick(DATA)
 
     def acl(self, is_open):
         """Returns an ACL; `is_open` is the probability of the usual one."""
@@ -240,14 +232,14 @@ class Walk:
     def of_create(self, _verb):
         """create and create2."""
         flags, acl = self.flags(), self.acl(0.75)
-        return {"path": self.new_path(flags, acl), "data": self.data(), "acl": acl, "flags": flags}
+        return {"path": self.new_path(flags, acl), "data": self.pick(DATA), "acl": acl, "flags": flags}
 
     of_create2 = of_create
 
     def of_createContainer(self, _verb):
         """createContainer, mostly with the flag that clients send."""
         flags, acl = 4 if self.chance(0.8) else self.flags(), self.acl(0.8)
-        return {"path": self.new_path(flags, acl), "data": self.data(), "acl": acl, "flags": flags}
+        return {"path": self.new_path(flags, acl), "data": self.pick(DATA), "acl": acl, "flags": flags}
 
     def of_createTTL(self, _verb):
         """createTTL; none that ends while the sequence lasts.
@@ -258,7 +250,7 @@ class Walk:
         flags = self.pick([5, 5, 5, 6, 6]) if self.chance(0.85) else self.flags()
         ttl = self.pick([3_600_000, 3_600_000, 2**40 - 1]) if self.chance(0.85) else self.pick([0, -1, 2**40, 2**62])
         ttl, acl = ttl if flags in FLAGS_OF_TTL else max(ttl, 0), self.acl(0.8)
-        return {"path": self.new_path(flags, acl), "data": self.data(), "acl": acl, "flags": flags, "ttl": ttl}
+        return {"path": self.new_path(flags, acl), "data": self.pick(DATA), "acl": acl, "flags": flags, "ttl": ttl}
 
     def of_delete(self, _verb):
         """delete."""
@@ -270,7 +262,7 @@ class Walk:
 
     def of_setData(self, _verb):
         """setData."""
-        return {"path": self.path(), "data": self.data(), "version": self.pick(VERSIONS)}
+        return {"path": self.path(), "data": self.pick(DATA), "version": self.pick(VERSIONS)}
 
     def of_setACL(self, _verb):
         """setACL, often back to the open ACL."""
