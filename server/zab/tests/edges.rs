@@ -135,7 +135,7 @@ fn nothing_that_a_peer_sends_panics() {
         // Stopped at any moment of an ordinary life.
         world.run((seed / 4 % 4) as u32);
         if let Some(leader) = world.leader() {
-            let txns = (0..5).map(|_| world.checker.next_txn()).collect();
+            let txns = (0..5).map(|_| world.checker_mut().next_txn()).collect();
             world.propose(leader, txns);
             (0..seed / 16 % 20).for_each(|_| {
                 for from in world.ids() {
@@ -145,7 +145,7 @@ fn nothing_that_a_peer_sends_panics() {
                 }
             });
         }
-        attack(seed, world.members.remove(&id).unwrap().engine.unwrap());
+        attack(seed, world.member(id).engine.clone().unwrap());
     }
 }
 
@@ -156,16 +156,16 @@ fn a_follower_too_far_behind_is_forgotten_and_comes_back_by_synchronization() {
     world.run(5);
     let leader = world.leader().unwrap();
     let slow = ServerId(1);
-    world.members.get_mut(&slow).unwrap().is_stalled = true;
+    world.member_mut(slow).is_stalled = true;
     // A little more than a learner may have unacked.
     for _ in 0..401 {
-        let txns = (0..1000).map(|_| world.checker.next_txn()).collect();
+        let txns = (0..1000).map(|_| world.checker_mut().next_txn()).collect();
         world.propose(leader, txns);
         world.flush();
     }
-    let learners = world.members[&leader].engine.as_ref().unwrap().learner_counts().learners;
+    let learners = world.member(leader).engine.as_ref().unwrap().learner_counts().learners;
     assert_eq!(learners, 1, "the slow one is forgotten");
-    world.members.get_mut(&slow).unwrap().is_stalled = false;
+    world.member_mut(slow).is_stalled = false;
     world.run(40);
     assert_eq!(world.leader(), Some(leader), "the others went on");
     assert!(world.is_even());

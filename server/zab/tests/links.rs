@@ -163,7 +163,7 @@ fn with_links_of_five_changing_at_random_a_write_commits_where_it_can() {
             // Logs of different lengths, which is where elections are hard.
             for _ in 0..random.below(5) {
                 for leader in world.leaders().into_values() {
-                    let txn = world.checker.next_txn();
+                    let txn = world.checker_mut().next_txn();
                     world.propose(leader, vec![txn]);
                 }
                 world.run(1);
@@ -199,7 +199,7 @@ fn a_leader_that_is_cut_off_steps_down_at_once_and_is_replaced_within_two_ticks(
     for other in world.ids() {
         world.cut(leader, other);
     }
-    assert_eq!(world.members[&leader].role, Role::Looking);
+    assert_eq!(world.member(leader).role, Role::Looking);
     let ticks = write(&mut world, "cut off");
     assert!(ticks <= 2, "{ticks} ticks");
 }
@@ -207,7 +207,7 @@ fn a_leader_that_is_cut_off_steps_down_at_once_and_is_replaced_within_two_ticks(
 #[test]
 fn a_leader_that_stops_with_its_connections_up_is_replaced_after_the_sync_limit() {
     let (ticks, _) = failover(|world, leader| {
-        world.members.get_mut(&leader).unwrap().is_paused = true;
+        world.member_mut(leader).is_paused = true;
     });
     let sync_limit = config(3, 0).sync_limit_ticks;
     assert!((sync_limit..=sync_limit + 5).contains(&ticks), "{ticks} ticks");
@@ -217,9 +217,9 @@ fn a_leader_that_stops_with_its_connections_up_is_replaced_after_the_sync_limit(
 fn a_leader_whose_disk_hangs_steps_down_and_is_not_elected_again_while_it_does() {
     let mut world = established(3);
     let leader = world.leader().unwrap();
-    world.members.get_mut(&leader).unwrap().is_stalled = true;
+    world.member_mut(leader).is_stalled = true;
     // It has the longest log and the greatest number, and would win every election.
-    let txn = world.checker.next_txn();
+    let txn = world.checker_mut().next_txn();
     world.propose(leader, vec![txn]);
     world.run(config(3, 0).sync_limit_ticks + 5);
     for _ in 0..10 {
@@ -228,7 +228,7 @@ fn a_leader_whose_disk_hangs_steps_down_and_is_not_elected_again_while_it_does()
         assert!(write(&mut world, "a disk hangs") <= 1);
         world.run(10);
     }
-    world.members.get_mut(&leader).unwrap().is_stalled = false;
+    world.member_mut(leader).is_stalled = false;
     world.run(10);
     assert!(world.is_even());
 }
@@ -237,15 +237,13 @@ fn a_leader_whose_disk_hangs_steps_down_and_is_not_elected_again_while_it_does()
 fn a_leader_that_wakes_up_replaced_joins_the_new_one() {
     let mut world = established(3);
     let leader = world.leader().unwrap();
-    world.members.get_mut(&leader).unwrap().is_paused = true;
+    world.member_mut(leader).is_paused = true;
     world.run(40);
     let next = world.leaders().into_iter().next_back().unwrap().1;
     assert_ne!(next, leader, "replaced");
-    world.members.get_mut(&leader).unwrap().is_paused = false;
+    world.member_mut(leader).is_paused = false;
     world.run(5);
-    assert!(
-        matches!(world.members[&leader].role, Role::Following { leader, .. } if leader == next)
-    );
+    assert!(matches!(world.member(leader).role, Role::Following { leader, .. } if leader == next));
     assert_eq!(world.leaders().len(), 1);
 }
 

@@ -97,7 +97,7 @@ impl Run {
         match self.random.below(10) {
             0 if is_running => self.world.step(id, Input::Tick),
             1..=5 => self.deliver(),
-            6 | 7 if is_running && !self.world.members[&id].is_stalled => {
+            6 | 7 if is_running && !self.world.member(id).is_stalled => {
                 self.world.persist_one(id);
             }
             8 => {
@@ -108,7 +108,7 @@ impl Run {
             }
             9 if is_running => {
                 let count = 1 + self.random.below(3);
-                let txns = (0..count).map(|_| self.world.checker.next_txn()).collect();
+                let txns = (0..count).map(|_| self.world.checker_mut().next_txn()).collect();
                 self.world.propose(id, txns);
             }
             _ => {}
@@ -135,13 +135,13 @@ impl Run {
     fn fault(&mut self) {
         let ids = self.world.ids();
         let (id, other) = (self.random.pick(&ids), self.random.pick(&ids));
-        let is_up = self.world.members[&id].engine.is_some();
+        let is_up = self.world.member(id).engine.is_some();
         if self.faults.is_empty() {
             return;
         }
         match self.random.pick(&self.faults) {
             Fault::Crash => {
-                let queued = self.world.members[&id].disk.queued() as u64;
+                let queued = self.world.member(id).disk.queued() as u64;
                 let kept = self.random.below(queued + 1) as usize;
                 self.world.crash(id, kept);
             }
@@ -156,10 +156,10 @@ impl Run {
                 self.world.held.insert((id, other));
             }
             Fault::Release => self.world.held.clear(),
-            Fault::Pause => self.world.members.get_mut(&id).unwrap().is_paused = is_up,
-            Fault::Resume => self.world.members.get_mut(&id).unwrap().is_paused = false,
-            Fault::Stall => self.world.members.get_mut(&id).unwrap().is_stalled = is_up,
-            Fault::Unstall => self.world.members.get_mut(&id).unwrap().is_stalled = false,
+            Fault::Pause => self.world.member_mut(id).is_paused = is_up,
+            Fault::Resume => self.world.member_mut(id).is_paused = false,
+            Fault::Stall => self.world.member_mut(id).is_stalled = is_up,
+            Fault::Unstall => self.world.member_mut(id).is_stalled = false,
             Fault::LoseDisk => self.lose_disk(id),
         }
     }
@@ -274,8 +274,8 @@ fn the_same_seed_gives_the_same_run() {
         let engines = || {
             let mut run = Run::new(seed, 3, 1);
             (0..EVENTS).for_each(|_| run.advance());
-            let engines = run.world.members.into_values().map(|member| member.engine);
-            (engines.collect::<Vec<_>>(), run.world.checker.history)
+            let engines = run.world.members.values().map(|member| member.engine.clone());
+            (engines.collect::<Vec<_>>(), run.world.checker.history.clone())
         };
         let (one, other) = (engines(), engines());
         assert!(one == other, "seed {seed}");

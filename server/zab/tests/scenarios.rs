@@ -162,10 +162,10 @@ impl Story {
                 }
             }
             [verb @ ("pause" | "resume"), name] => {
-                world.members.get_mut(&member(name)).unwrap().is_paused = *verb == "pause";
+                world.member_mut(member(name)).is_paused = *verb == "pause";
             }
             [verb @ ("stall" | "unstall"), name] => {
-                world.members.get_mut(&member(name)).unwrap().is_stalled = *verb == "stall";
+                world.member_mut(member(name)).is_stalled = *verb == "stall";
             }
             _ => return false,
         }
@@ -206,7 +206,7 @@ impl Story {
             ["run", ticks] => world.run(ticks.parse().expect("a number")),
             ["propose", name, txns @ ..] => {
                 let txns = txns.iter().map(|txn| Bytes::copy_from_slice(txn.as_bytes())).collect();
-                assert!(matches!(world.members[&member(name)].role, Role::Leading { .. }));
+                assert!(matches!(world.member(member(name)).role, Role::Leading { .. }));
                 world.propose(member(name), txns);
             }
             ["confirm", name, token] => {
@@ -231,7 +231,7 @@ impl Story {
         let world = self.world();
         match words {
             ["disk", name, expected @ ..] => {
-                let disk = &world.members[&member(name)].disk;
+                let disk = &world.member(member(name)).disk;
                 let history = &world.checker.history;
                 let mut on_disk = txns(&history[..prefix_len(history, disk.image)]);
                 let behind = disk.log.partition_point(|entry| entry.zxid <= disk.image);
@@ -242,21 +242,21 @@ impl Story {
                 assert_eq!(txns(world.checker.delivered(member(name))), expected);
             }
             ["epochs", name, accepted, current, rest @ ..] => {
-                let epochs = world.members[&member(name)].disk.epochs;
+                let epochs = world.member(member(name)).disk.epochs;
                 let on_disk = (epochs.accepted.0.to_string(), epochs.current.0.to_string());
                 assert_eq!(on_disk, ((*accepted).to_owned(), (*current).to_owned()));
                 let is_repairing = epochs.standing == Standing::Repairing;
                 assert_eq!(is_repairing, rest == ["repairing"]);
             }
             ["writes", name, expected @ ..] => {
-                assert_eq!(world.members[&member(name)].disk.queued_kinds(), expected);
+                assert_eq!(world.member(member(name)).disk.queued_kinds(), expected);
             }
             ["sent", text, expected @ ..] => {
                 let waiting = world.links.get(&link(text)).into_iter().flatten().map(kind);
                 let is_told = |kind: &String| !["Ping", "Pong", "Notification"].contains(&&**kind);
                 assert_eq!(waiting.filter(is_told).collect::<Vec<_>>(), expected);
             }
-            ["fetching", name] => assert!(world.members[&member(name)].fetch.is_some()),
+            ["fetching", name] => assert!(world.member(member(name)).fetch.is_some()),
             ["confirmed", token] => assert!(world.confirmed.contains(&token.parse().unwrap())),
             ["unconfirmed", token] => assert!(!world.confirmed.contains(&token.parse().unwrap())),
             ["established", expected] => {

@@ -14,7 +14,7 @@ use conclave_zab::Role;
 
 use super::{disk::Disk, prefix_len};
 
-#[derive(Default)]
+#[derive(Clone, Default, Eq, Hash, PartialEq)]
 pub(crate) struct Checker {
     /// The one history, as far as anyone has delivered it.
     pub(crate) history: Vec<Entry>,
@@ -140,7 +140,7 @@ impl Checker {
 }
 
 /// What a leader told a learner last.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Default, Eq, Hash, PartialEq)]
 struct Told {
     epoch: Epoch,
     last: Zxid,

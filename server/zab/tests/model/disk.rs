@@ -7,7 +7,7 @@ use conclave_zab::{Mark, Recovered};
 
 use super::NO_EPOCHS;
 
-#[derive(Clone)]
+#[derive(Clone, Eq, Hash, PartialEq)]
 pub(crate) struct Disk {
     pub(crate) epochs: Epochs,
     pub(crate) image: Zxid,
@@ -15,7 +15,7 @@ pub(crate) struct Disk {
     queue: VecDeque<Write>,
 }
 
-#[derive(Clone)]
+#[derive(Clone, Eq, Hash, PartialEq)]
 pub(crate) enum Write {
     Entries(Mark, Vec<Entry>),
     Epochs(Mark, Epochs),

@@ -6,7 +6,10 @@ pub(crate) mod check;
 pub(crate) mod disk;
 pub(crate) mod random;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use conclave_protocol::{
@@ -22,6 +25,7 @@ use disk::{Disk, Write};
 /// Messages and writes carried out between two ticks at most: more is a storm that never ends.
 const STEPS_PER_TICK_MAX: usize = 200_000;
 
+#[derive(Clone, Eq, Hash, PartialEq)]
 pub(crate) struct Member {
     pub(crate) engine: Option<Engine>,
     pub(crate) disk: Disk,
@@ -34,17 +38,21 @@ pub(crate) struct Member {
     pub(crate) is_stalled: bool,
 }
 
+/// Cheap to clone: what a step does not change is shared.
+#[derive(Clone, Eq, PartialEq)]
 pub(crate) struct World {
-    pub(crate) config: Config,
-    pub(crate) members: BTreeMap<ServerId, Member>,
+    pub(crate) config: Arc<Config>,
+    pub(crate) members: BTreeMap<ServerId, Arc<Member>>,
     pub(crate) links: BTreeMap<(ServerId, ServerId), VecDeque<Message>>,
     /// Pairs that are connected.
     pub(crate) up: BTreeSet<(ServerId, ServerId)>,
+    /// Who takes itself for connected to whom: it has not noticed yet when it is not.
+    pub(crate) ends: BTreeSet<(ServerId, ServerId)>,
     /// Pairs that cannot connect.
     pub(crate) cut: BTreeSet<(ServerId, ServerId)>,
     /// Directions in which nothing arrives for now, though the connection is up.
     pub(crate) held: BTreeSet<(ServerId, ServerId)>,
-    pub(crate) checker: Checker,
+    pub(crate) checker: Arc<Checker>,
     pub(crate) confirmed: Vec<u64>,
     /// The greatest round of elections that anyone has told.
     pub(crate) round_max: u64,
@@ -72,15 +80,16 @@ impl World {
     /// Makes members with empty disks; none is started.
     pub(crate) fn new(config: Config) -> Self {
         let ids = config.voters.iter().chain(&config.observers);
-        let members = ids.map(|id| (*id, Member::new())).collect();
+        let members = ids.map(|id| (*id, Arc::new(Member::new()))).collect();
         Self {
-            config,
+            config: Arc::new(config),
             members,
             links: BTreeMap::new(),
             up: BTreeSet::new(),
+            ends: BTreeSet::new(),
             cut: BTreeSet::new(),
             held: BTreeSet::new(),
-            checker: Checker::default(),
+            checker: Arc::default(),
             confirmed: Vec::new(),
             round_max: 0,
         }
@@ -90,14 +99,28 @@ impl World {
         self.members.keys().copied().collect()
     }
 
+    pub(crate) fn member(&self, id: ServerId) -> &Member {
+        &self.members[&id]
+    }
+
+    pub(crate) fn member_mut(&mut self, id: ServerId) -> &mut Member {
+        Arc::make_mut(self.members.get_mut(&id).unwrap())
+    }
+
+    pub(crate) fn checker_mut(&mut self) -> &mut Checker {
+        Arc::make_mut(&mut self.checker)
+    }
+
     pub(crate) fn start(&mut self, id: ServerId) {
-        let member = self.members.get_mut(&id).unwrap();
+        let config = Config { me: id, ..Config::clone(&self.config) };
+        let member = self.member_mut(id);
         assert!(member.engine.is_none(), "it runs already");
         let recovered: Recovered = member.disk.recover();
-        self.checker.on_start(id, recovered.base);
-        member.engine = Some(Engine::new(Config { me: id, ..self.config.clone() }, recovered));
+        let image = recovered.base;
+        member.engine = Some(Engine::new(config, recovered));
         member.role = Role::Looking;
         (member.fetch, member.is_paused, member.is_stalled) = (None, false, false);
+        self.checker_mut().on_start(id, image);
     }
 
     /// Starts all that do not run.
@@ -111,45 +134,70 @@ impl World {
 
     /// Stops a member at once; of what was on its way to the disk, `kept` writes made it.
     pub(crate) fn crash(&mut self, id: ServerId, kept: usize) {
-        let member = self.members.get_mut(&id).unwrap();
-        member.engine = None;
-        member.role = Role::Looking;
+        self.crash_unnoticed(id, kept);
+        for other in self.ids() {
+            self.notice(other, id);
+        }
+    }
+
+    /// As `crash`, but nobody has noticed yet.
+    pub(crate) fn crash_unnoticed(&mut self, id: ServerId, kept: usize) {
+        let member = self.member_mut(id);
+        (member.engine, member.fetch, member.role) = (None, None, Role::Looking);
         member.disk.crash(kept);
         for other in self.ids() {
-            self.disconnect(id, other);
+            self.sever(id, other);
+            self.ends.remove(&(id, other));
         }
     }
 
     /// Takes everything from a member's disk; it starts again knowing only that.
     pub(crate) fn lose_disk(&mut self, id: ServerId) {
         self.crash(id, 0);
-        let disk = &mut self.members.get_mut(&id).unwrap().disk;
+        let disk = &mut self.member_mut(id).disk;
         *disk = Disk::default();
         disk.epochs.standing = Standing::Repairing;
     }
 
     pub(crate) fn disconnect(&mut self, a: ServerId, b: ServerId) {
-        if !self.up.remove(&pair(a, b)) {
-            return;
-        }
+        self.sever(a, b);
+        self.notice(a, b);
+        self.notice(b, a);
+    }
+
+    /// Breaks the connection of two members; what is on its way is lost, and neither has noticed.
+    pub(crate) fn sever(&mut self, a: ServerId, b: ServerId) {
+        self.up.remove(&pair(a, b));
         self.links.remove(&(a, b));
         self.links.remove(&(b, a));
-        for (me, other) in [(a, b), (b, a)] {
-            if self.members[&me].fetch == Some(other) {
-                self.members.get_mut(&me).unwrap().fetch = None;
-                self.step(me, Input::InstallFailed);
-            }
-            self.step(me, Input::Disconnected(other));
+    }
+
+    /// Lets a member notice that its connection to another is gone.
+    pub(crate) fn notice(&mut self, me: ServerId, other: ServerId) {
+        if !self.ends.remove(&(me, other)) {
+            return;
         }
+        if self.members[&me].fetch == Some(other) {
+            self.member_mut(me).fetch = None;
+            self.step(me, Input::InstallFailed);
+        }
+        self.step(me, Input::Disconnected(other));
     }
 
     pub(crate) fn connect(&mut self, a: ServerId, b: ServerId) {
-        let can = |id| self.members[id].engine.is_some() && !self.members[id].is_paused;
-        let is_possible = a != b && can(&a) && can(&b) && !self.cut.contains(&pair(a, b));
-        if is_possible && self.up.insert(pair(a, b)) {
+        if self.can_connect(a, b) {
+            self.up.insert(pair(a, b));
+            self.ends.extend([(a, b), (b, a)]);
             self.step(a, Input::Connected(b));
             self.step(b, Input::Connected(a));
         }
+    }
+
+    /// Returns whether a new connection can be made: both must have noticed the end of the last.
+    pub(crate) fn can_connect(&self, a: ServerId, b: ServerId) -> bool {
+        let can = |id: ServerId| self.members[&id].engine.is_some() && !self.members[&id].is_paused;
+        let is_free = !self.ends.contains(&(a, b)) && !self.ends.contains(&(b, a));
+        a != b && can(a) && can(b) && is_free && !self.cut.contains(&pair(a, b))
     }
 
     pub(crate) fn connect_all(&mut self) {
@@ -170,7 +218,10 @@ impl World {
     }
 
     pub(crate) fn step(&mut self, id: ServerId, input: Input) {
-        let Some(engine) = &mut self.members.get_mut(&id).unwrap().engine else { return };
+        if self.members[&id].engine.is_none() {
+            return;
+        }
+        let Some(engine) = &mut self.member_mut(id).engine else { return };
         let mut out = Vec::new();
         engine.step(input, &mut out);
         for output in out {
@@ -179,31 +230,38 @@ impl World {
     }
 
     fn carry_out(&mut self, id: ServerId, output: Output) {
-        let member = self.members.get_mut(&id).unwrap();
+        let Self { members, checker, .. } = self;
+        let (member, checker) = (members.get_mut(&id).unwrap(), Arc::make_mut(checker));
         match output {
             Output::Send { to, message } => {
                 if let Message::Notification { round, .. } = message {
                     self.round_max = self.round_max.max(round);
                 }
-                self.checker.on_send(id, to, &message, &member.disk);
+                checker.on_send(id, to, &message, &member.disk);
                 if self.up.contains(&pair(id, to)) {
                     self.links.entry((id, to)).or_default().push_back(message);
                 }
             }
-            Output::Persist { mark, entries } => member.disk.ask(Write::Entries(mark, entries)),
-            Output::PersistEpochs { mark, epochs } => member.disk.ask(Write::Epochs(mark, epochs)),
-            Output::Truncate { mark, after } => member.disk.ask(Write::Truncate(mark, after)),
-            Output::Deliver { entries } => self.checker.on_deliver(id, entries, &member.disk),
+            Output::Persist { mark, entries } => {
+                Arc::make_mut(member).disk.ask(Write::Entries(mark, entries));
+            }
+            Output::PersistEpochs { mark, epochs } => {
+                Arc::make_mut(member).disk.ask(Write::Epochs(mark, epochs));
+            }
+            Output::Truncate { mark, after } => {
+                Arc::make_mut(member).disk.ask(Write::Truncate(mark, after));
+            }
+            Output::Deliver { entries } => checker.on_deliver(id, entries, &member.disk),
             Output::Role(role) => {
-                member.role = role;
-                self.checker.on_role(id, role);
+                Arc::make_mut(member).role = role;
+                checker.on_role(id, role);
             }
             Output::FetchImage { from } => {
                 assert_eq!(member.fetch, None, "one fetch at a time");
-                member.fetch = Some(from);
+                Arc::make_mut(member).fetch = Some(from);
             }
             Output::Confirmed { token, upto } => {
-                self.checker.on_confirmed(token, upto);
+                checker.on_confirmed(token, upto);
                 self.confirmed.push(token);
             }
         }
@@ -214,24 +272,23 @@ impl World {
         let Some(message) = self.links.get_mut(&(from, to)).and_then(VecDeque::pop_front) else {
             return false;
         };
-        self.checker.on_receive(from, to, &message);
+        self.checker_mut().on_receive(from, to, &message);
         self.step(to, Input::Receive { from, message });
         true
     }
 
     /// Lets the first write of a member's disk be done; false when there is none.
     pub(crate) fn persist_one(&mut self, id: ServerId) -> bool {
-        let member = self.members.get_mut(&id).unwrap();
-        if member.engine.is_none() {
+        if self.members[&id].engine.is_none() || self.members[&id].disk.queued() == 0 {
             return false;
         }
-        let Some(write) = member.disk.persist_one() else { return false };
+        let Some(write) = self.member_mut(id).disk.persist_one() else { return false };
         match write {
             Write::Entries(mark, _) | Write::Epochs(mark, _) | Write::Truncate(mark, _) => {
                 self.step(id, Input::Persisted { mark });
             }
             Write::Install(zxid) => {
-                self.checker.on_start(id, zxid);
+                self.checker_mut().on_start(id, zxid);
                 self.step(id, Input::Installed { zxid });
             }
         }
@@ -245,7 +302,7 @@ impl World {
         let Some(source) = &self.members[&from].engine else { return false };
         let zxid = source.delivered();
         let is_useful = zxid > member.engine.as_ref().unwrap().last_zxid();
-        let member = self.members.get_mut(&id).unwrap();
+        let member = self.member_mut(id);
         member.fetch = None;
         if is_useful {
             member.disk.ask(Write::Install(zxid));
@@ -257,7 +314,7 @@ impl World {
 
     /// Takes a snapshot of what a member has delivered: the log before it may go.
     pub(crate) fn snapshot(&mut self, id: ServerId) {
-        let member = self.members.get_mut(&id).unwrap();
+        let member = self.member_mut(id);
         if let Some(engine) = &member.engine {
             member.disk.image = member.disk.image.max(engine.delivered());
         }
@@ -269,7 +326,7 @@ impl World {
         if !self.is_running(id) {
             return;
         }
-        self.checker.on_propose(epoch, &txns);
+        self.checker_mut().on_propose(epoch, &txns);
         self.step(id, Input::Propose(txns));
         if matches!(self.members[&id].role, Role::Leading { .. }) {
             let token = self.checker.history.len() as u64;
@@ -329,7 +386,8 @@ impl World {
     pub(crate) fn heal(&mut self) {
         self.cut.clear();
         self.held.clear();
-        for member in self.members.values_mut() {
+        for id in self.ids() {
+            let member = self.member_mut(id);
             (member.is_paused, member.is_stalled) = (false, false);
         }
         self.start_all();
@@ -357,7 +415,7 @@ impl World {
         let before = self.checker.history.len();
         for ticks in 0..=ticks_max {
             for id in self.leaders().into_values() {
-                let txn = self.checker.next_txn();
+                let txn = self.checker_mut().next_txn();
                 self.propose(id, vec![txn]);
             }
             self.flush();
