@@ -27,6 +27,10 @@
 //! --nocapture` walks at random through one without bounds, for so many seconds.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "it tells how long it took, and is told how long to walk"
+)]
 
 #[allow(dead_code, reason = "each file of tests uses its part of the model")]
 mod model;
