@@ -130,7 +130,7 @@ impl Config {
             return String::new();
         }
         let lines = self.servers.iter().map(|(id, server)| {
-            let described = self.describe_server(*id, server);
+            let described = Self::describe_server(server);
             format!("server.{id}={described}\n")
         });
         lines.chain(["version=0".to_owned()]).collect()
@@ -147,7 +147,7 @@ impl Config {
 
     /// Returns a member as ZooKeeper writes it, with both ports: a member that was given one is
     /// shown with that one twice.
-    fn describe_server(&self, id: u8, server: &Server) -> String {
+    fn describe_server(server: &Server) -> String {
         let role = match server.role {
             Role::Participant => "participant",
             Role::Observer => "observer",
@@ -158,14 +158,9 @@ impl Config {
         };
         let Server { port, election_port, .. } = server;
         let election_port = election_port.unwrap_or(*port);
-        let client = match server.client_port {
-            _ if id == self.id => Some((self.client_address, self.client_port)),
-            Some(port) => {
-                Some((server.client_address.unwrap_or(Ipv4Addr::UNSPECIFIED.into()), port))
-            }
-            None => None,
-        };
-        let client = client.map_or_else(String::new, |(address, port)| {
+        // As the line says, or all members would tell another one: clients learn from it whom to ask.
+        let client = server.client_port.map_or_else(String::new, |port| {
+            let address = server.client_address.unwrap_or(Ipv4Addr::UNSPECIFIED.into());
             format!(";{}", SocketAddr::new(address, port))
         });
         format!("{host}:{port}:{election_port}:{role}{client}")

@@ -405,8 +405,13 @@ fn the_members_of_a_development_ensemble_differ_in_ports_and_folders() {
 fn an_ensemble_is_described_as_zookeeper_does() {
     let text =
         "dataDir=/d\nclientPort=2181\nserver.1=a:1:2;10.0.0.1:5\nserver.2=[::1]:3:observer\n";
-    let described = config(text).unwrap().0.describe(None);
+    let mut config = config(text).unwrap().0;
+    let described = config.describe(None);
     let expected = "peerType=0\nmembership: \nserver.1=a:1:2:participant;10.0.0.1:5\n\
                     server.2=[::1]:3:3:observer\nversion=0\n";
     assert!(described.ends_with(expected), "{described}");
+    config.id = 2;
+    let members = config.describe(None);
+    let (_, members) = members.split_once("membership").unwrap();
+    assert!(expected.ends_with(members), "all members tell the same");
 }
