@@ -127,6 +127,13 @@ public final class CuratorRecipes {
         return client;
     }
 
+    /** Returns a client that sees all that was done before; it may be connected to a member that lags. */
+    private CuratorFramework synced(int index) throws Exception {
+        CuratorFramework client = clients.get(index);
+        client.sync().forPath("/");
+        return client;
+    }
+
     private static byte[] bytes(String text) {
         return text.getBytes(StandardCharsets.UTF_8);
     }
@@ -134,7 +141,7 @@ public final class CuratorRecipes {
     private void data() throws Exception {
         CuratorFramework client = clients.get(0);
         client.create().creatingParentsIfNeeded().forPath("/data/a/b", bytes("one"));
-        check(new String(clients.get(1).getData().forPath("/data/a/b")).equals("one"), "what one client creates another reads");
+        check(new String(synced(1).getData().forPath("/data/a/b")).equals("one"), "what one client creates another reads");
         Stat stat = client.setData().withVersion(0).forPath("/data/a/b", bytes("two"));
         check(stat.getVersion() == 1, "setData answers with the new version");
         try {
@@ -163,7 +170,7 @@ public final class CuratorRecipes {
         clients.get(1).create().forPath("/data/a/c");
         check("NodeChildrenChanged /data/a".equals(events.poll(WAIT_S, TimeUnit.SECONDS)), "a watch of children fires");
         client.delete().deletingChildrenIfNeeded().forPath("/data/a");
-        check(clients.get(1).checkExists().forPath("/data/a/b") == null, "a subtree is deleted");
+        check(synced(1).checkExists().forPath("/data/a/b") == null, "a subtree is deleted");
         CuratorFramework below = client.usingNamespace("below");
         below.create().forPath("/x", bytes("here"));
         check(client.checkExists().forPath("/below/x") != null, "a namespace is below its node");
@@ -189,7 +196,7 @@ public final class CuratorRecipes {
         owner.create().withACL(ZooDefs.Ids.CREATOR_ALL_ACL).forPath("/mine", bytes("secret"));
         check(new String(owner.getData().forPath("/mine")).equals("secret"), "who created it reads it");
         try {
-            clients.get(0).getData().forPath("/mine");
+            synced(0).getData().forPath("/mine");
             check(false, "nobody else does");
         } catch (KeeperException.NoAuthException e) {
             check(true, "nobody else does");
@@ -287,7 +294,7 @@ public final class CuratorRecipes {
         for (Future<?> worker : workers) {
             worker.get(WAIT_S, TimeUnit.SECONDS);
         }
-        AtomicValue<Long> total = new DistributedAtomicLong(clients.get(0), "/counter", new RetryNTimes(10, 10)).get();
+        AtomicValue<Long> total = new DistributedAtomicLong(synced(0), "/counter", new RetryNTimes(10, 10)).get();
         check(total.postValue() == 30L * CLIENTS, "no increment is lost or counted twice");
         SharedCount mine = new SharedCount(clients.get(0), "/shared", 5);
         SharedCount theirs = new SharedCount(clients.get(1), "/shared", 5);
@@ -300,7 +307,7 @@ public final class CuratorRecipes {
     private void barriers() throws Exception {
         DistributedBarrier barrier = new DistributedBarrier(clients.get(0), "/barrier");
         barrier.setBarrier();
-        Future<Boolean> waits = pool.submit(() -> new DistributedBarrier(clients.get(1), "/barrier").waitOnBarrier(WAIT_S, TimeUnit.SECONDS));
+        Future<Boolean> waits = pool.submit(() -> new DistributedBarrier(synced(1), "/barrier").waitOnBarrier(WAIT_S, TimeUnit.SECONDS));
         Thread.sleep(200);
         check(!waits.isDone(), "a barrier holds");
         barrier.removeBarrier();
@@ -408,7 +415,7 @@ public final class CuratorRecipes {
         PersistentNode node = new PersistentNode(clients.get(0), CreateMode.EPHEMERAL, false, "/persistent", bytes("here"));
         node.start();
         check(node.waitForInitialCreate(WAIT_S, TimeUnit.SECONDS), "a persistent node is created");
-        clients.get(1).delete().forPath("/persistent");
+        synced(1).delete().forPath("/persistent");
         eventually(() -> clients.get(1).checkExists().forPath("/persistent") != null, "and comes again when it is deleted");
         node.close();
     }
@@ -465,7 +472,7 @@ public final class CuratorRecipes {
             client.setData().forPath("/tx", bytes("after"));
         }
         check(!states.contains(ConnectionState.LOST), "no session is lost with the leader");
-        Set<String> alive = new HashSet<>(clients.get(1).getChildren().forPath("/alive"));
+        Set<String> alive = new HashSet<>(synced(1).getChildren().forPath("/alive"));
         check(ephemerals.stream().allMatch(path -> alive.contains(path.substring("/alive/".length()))), "all ephemerals are there");
         check(held.isOwnedByCurrentThread() && !new InterProcessMutex(clients.get(1), "/kept").acquire(200, TimeUnit.MILLISECONDS),
             "the lock is still held");

@@ -48,6 +48,13 @@ func connect(hosts []string) (*zk.Conn, <-chan zk.Event) {
 	return conn, events
 }
 
+// synced returns a client that sees all that was done before; it may be connected to a member that lags.
+func synced(conn *zk.Conn) *zk.Conn {
+	_, err := conn.Sync("/")
+	must(err, "sync")
+	return conn
+}
+
 func await(events <-chan zk.Event, kind zk.EventType, path, fact string) {
 	select {
 	case event := <-events:
@@ -62,7 +69,7 @@ func data(one, other *zk.Conn) {
 	check(err == nil && path == "/go", "create answers with the path")
 	_, err = one.Create("/go", nil, 0, open)
 	check(err == zk.ErrNodeExists, "a second create is refused")
-	value, stat, err := other.Get("/go")
+	value, stat, err := synced(other).Get("/go")
 	check(err == nil && string(value) == "one" && stat.Version == 0, "another client reads it")
 	stat, err = one.Set("/go", []byte("two"), 0)
 	check(err == nil && stat.Version == 1, "set answers with the new version")
@@ -76,14 +83,12 @@ func data(one, other *zk.Conn) {
 	check(err == zk.ErrNoNode, "a parent has to be there")
 	must(one.Delete(first, -1), "delete")
 	check(one.Delete("/go", -1) == zk.ErrNotEmpty, "a node with children stays")
-	_, err = other.Sync("/go")
-	must(err, "sync")
-	children, stat, err := other.Children("/go")
+	children, stat, err := synced(other).Children("/go")
 	check(err == nil && len(children) == 1 && stat.NumChildren == 1, "children are listed")
 	big := make([]byte, 1000*1000)
 	_, err = one.Create("/go/big", big, 0, open)
 	must(err, "create a large one")
-	value, _, err = other.Get("/go/big")
+	value, _, err = synced(other).Get("/go/big")
 	check(err == nil && len(value) == len(big), "a megabyte comes back whole")
 }
 
@@ -258,7 +263,7 @@ func main() {
 	ephemeral, err := third.Create("/go/gone", nil, zk.FlagEphemeral, open)
 	must(err, "create")
 	third.Close()
-	is, _, err := one.Exists(ephemeral)
+	is, _, err := synced(one).Exists(ephemeral)
 	check(err == nil && !is, "an ephemeral goes with its session")
 	survives(hosts)
 }
