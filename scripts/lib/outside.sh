@@ -28,7 +28,7 @@ need() {
 # against_ensemble COMMAND...: runs it with ENSEMBLE_HOSTS and ENSEMBLE_PIDS; ends with the verdict.
 against_ensemble() {
     echo "$name against $kind"
-    if "$here/../ensemble" --kind "$kind" --members 3 -- timeout -k 5 200 "$@"; then
+    if "$here/../ensemble" --kind "$kind" --members 3 -- timeout -k 5 120 "$@"; then
         echo "passed $name"
         exit 0
     fi
