@@ -3,6 +3,7 @@
 
 pub mod epochs;
 mod error;
+mod foreign;
 pub mod fs;
 pub mod image;
 pub mod log;

@@ -4,7 +4,7 @@ use conclave_protocol::{peer::zab::Epochs, txn::Entry, zxid::Zxid};
 use thiserror::Error;
 
 use crate::{
-    Damage, StorageError, epochs,
+    Damage, StorageError, epochs, foreign,
     fs::{File, Fs},
     image::{self, ImageReader, ImageRecord},
     log::{self, Cut, Log, LogOptions, Replay},
@@ -64,6 +64,15 @@ pub enum RecoverError {
         /// How far it was written.
         synced: Zxid,
     },
+    /// The folder has ZooKeeper's own data, which is neither read nor touched.
+    #[error(
+        "{path} is ZooKeeper's data, which cannot be read here: nothing of it was touched. Name an \
+         empty folder, or move it away to start without it"
+    )]
+    Foreign {
+        /// What is ZooKeeper's.
+        path: String,
+    },
     /// The disk failed.
     #[error(transparent)]
     Storage(StorageError),
@@ -82,7 +91,8 @@ impl From<StorageError> for RecoverError {
 ///
 /// # Errors
 ///
-/// [`RecoverError::Damaged`] when acked entries are lost: nothing was changed then.
+/// [`RecoverError::Damaged`] when acked entries are lost, [`RecoverError::Foreign`] when the files are
+/// not ours: nothing was changed then.
 pub fn recover<F: Fs>(
     fs: &F,
     snapshot_dir: &str,
@@ -92,6 +102,9 @@ pub fn recover<F: Fs>(
 ) -> Result<Recovered<F>, RecoverError> {
     for dir in [snapshot_dir, log_dir] {
         fs.create_dir_all(dir).map_err(|error| StorageError::io("create", dir, error))?;
+        if let Some(path) = foreign::find(fs, snapshot_dir, dir)? {
+            return Err(RecoverError::Foreign { path });
+        }
     }
     let epochs = epochs::read(fs, snapshot_dir)?;
     let loaded = load_newest(fs, snapshot_dir, sink)?;
@@ -135,7 +148,7 @@ pub enum NoLog {
 /// # Errors
 ///
 /// [`RecoverError::Storage`] when the disk fails; [`RecoverError::NoLog`] unless that is taken for a
-/// loss; [`RecoverError::Damaged`] when there is no end of damage.
+/// loss; [`RecoverError::Foreign`] when the files are not ours; [`RecoverError::Damaged`] when there is no end of damage.
 pub fn recover_or_set_aside<F: Fs>(
     fs: &F,
     snapshot_dir: &str,

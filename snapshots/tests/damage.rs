@@ -11,7 +11,7 @@ use conclave_protocol::{
 };
 use conclave_snapshots::{
     epochs,
-    fs::{CrashMode, FaultyFs, Fs},
+    fs::{CrashMode, FaultyFs, File, Fs},
     recover::{NoLog, RecoverError, recover_or_set_aside},
 };
 
@@ -267,4 +267,38 @@ fn a_log_that_begins_with_a_new_epoch_does_not_make_up_for_the_snapshot_before_i
     fs.flip(&path, 40, 0);
     let Err(RecoverError::Damaged(damage)) = open(&fs) else { panic!("a hole is taken for a log") };
     assert_eq!(damage.file, path);
+}
+
+#[test]
+fn data_of_zookeepers_own_is_named_and_not_touched() {
+    let places = [
+        (b"ZKLG", format!("{LOG}/log.1")),
+        (b"ZKSN", format!("{DATA}/snapshot.0")),
+        (b"ZKLG", format!("{LOG}/version-2/log.1")),
+        (b"ZKSN", format!("{DATA}/version-2/snapshot.0")),
+    ];
+    for (magic, path) in places {
+        let fs = FaultyFs::new(1);
+        for dir in [DATA, LOG, &path[..path.rfind('/').unwrap()]] {
+            fs.create_dir_all(dir).unwrap();
+        }
+        fs.create(&path).unwrap().write_at(0, magic).unwrap();
+        let before = files(&fs);
+        let mut sink = common::Sink::default();
+        let found = recover_or_set_aside(&fs, DATA, LOG, OPTIONS, NoLog::Lost, &mut sink);
+        let error = found.unwrap_err();
+        let RecoverError::Foreign { path: named } = &error else { panic!("{path}: {error}") };
+        assert!(path.starts_with(named.as_str()), "{path}: {error}");
+        assert_eq!(files(&fs), before, "{path}");
+        assert_eq!(fs.contents(&path).unwrap(), magic, "{path}");
+    }
+}
+
+#[test]
+fn a_folder_of_zookeepers_beside_data_of_ours_is_passed_over() {
+    let (fs, history) = disk();
+    let dir = format!("{DATA}/version-2");
+    fs.create_dir_all(&dir).unwrap();
+    fs.create(&format!("{dir}/log.1")).unwrap().write_at(0, b"ZKLG").unwrap();
+    assert_eq!(open(&fs).unwrap().1, history);
 }
