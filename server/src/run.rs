@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use conclave_server::{
-    config::{self, Config, ConfigError},
+    config::{self, Config, ConfigError, NoteLevel},
     driver::{Member, StartError},
 };
 use thiserror::Error;
@@ -45,7 +45,10 @@ pub(crate) fn run(command_line: CommandLine) -> Result<(), RunError> {
             let file = member.config.or(member.file).ok_or(RunError::NoConfig)?;
             let (mut config, notes) = config::load(&file, member.id)?;
             for note in notes {
-                tracing::warn!("{note}");
+                match note.level {
+                    NoteLevel::Info => tracing::info!("{note}"),
+                    NoteLevel::Warning => tracing::warn!("{note}"),
+                }
             }
             if member.check {
                 print!("{}", config.describe(None));

@@ -134,7 +134,7 @@ impl Settings {
     }
 
     /// Returns a number within bounds, or the default when the key is not set.
-    fn number<T: FromStr + PartialOrd + std::fmt::Display + Copy>(
+    fn number<T: FromStr + TryFrom<u64> + PartialOrd + std::fmt::Display + Copy>(
         &self,
         key: &str,
         default: T,
@@ -142,8 +142,15 @@ impl Settings {
         max: T,
     ) -> Result<T, ConfigError> {
         let Some(value) = self.text(key) else { return Ok(default) };
-        match value.parse() {
-            Ok(number) if (min..=max).contains(&number) => Ok(number),
+        // ZooKeeper takes system properties in hexadecimal too, and its manual writes them so.
+        let parsed = match value.strip_prefix("0x") {
+            Some(digits) => {
+                u64::from_str_radix(digits, 16).ok().and_then(|it| T::try_from(it).ok())
+            }
+            None => value.parse().ok(),
+        };
+        match parsed {
+            Some(number) if (min..=max).contains(&number) => Ok(number),
             _ => Err(self.wrong(key, &format!("expected a number from {min} to {max}"))),
         }
     }
@@ -201,6 +208,11 @@ impl Settings {
         self.check_text()?;
         let servers = self.servers()?;
         self.note_addresses();
+        for key in ["dataDir", "dataLogDir"] {
+            if self.text(key).is_some_and(|dir| dir.is_empty()) {
+                return Err(self.wrong(key, "expected the name of a folder"));
+            }
+        }
         let data_dir = self.text("dataDir").ok_or_else(|| ConfigError::Missing {
             file: self.file.clone(),
             key: "dataDir",
@@ -208,6 +220,7 @@ impl Settings {
         })?;
         let id = self.id(id, &data_dir, &servers)?;
         let own = servers.get(&id);
+        self.note_client_ports(id, own);
         let client_port = match own.and_then(|own| own.client_port) {
             Some(port) => port,
             None if self.found.contains_key("clientPort") => {
@@ -234,6 +247,7 @@ impl Settings {
             1024,
             FRAME_LEN_BYTES_MAX_MAX,
         )?;
+        let has_read_only_mode = self.boolean("readonlymode.enabled", false)?;
         Ok(Config {
             id,
             tick_time_ms,
@@ -241,7 +255,7 @@ impl Settings {
             sync_limit_ticks: self.limit_ticks("syncLimit", 5, &servers)?,
             log_dir: self.text("dataLogDir").unwrap_or_else(|| data_dir.clone()),
             data_dir,
-            client_address: self.client_address(own)?,
+            client_address: self.client_address(id, own)?,
             client_port,
             connections_per_address_max: self.count("maxClientCnxns", 60)?,
             connections_max: self.count("maxCnxns", 0)?,
@@ -254,7 +268,7 @@ impl Settings {
             retain: self.at_least("autopurge.snapRetainCount", 3, 3)? as usize,
             window_entries: self.number("commitLogCount", 10_000, 1, 10_000_000)?,
             frame_len_bytes_max,
-            words: self.words(),
+            words: self.words(has_read_only_mode),
             loss: Loss::default(),
             // On unless it is turned off: who asks for a TTL wants one.
             rules: Rules {
@@ -283,7 +297,7 @@ impl Settings {
             },
             access: self.access()?,
             local_sessions: self.local_sessions()?,
-            has_read_only_mode: self.boolean("readonlymode.enabled", false)?,
+            has_read_only_mode,
             listens_on_all: self.boolean("quorumListenOnAllIPs", false)?,
             servers,
         })
@@ -302,6 +316,16 @@ impl Settings {
         let keys: Vec<String> = several.map(|(key, _)| key.clone()).collect();
         for key in keys {
             self.warn_at(&key, &format!("of {key}'s addresses only the first is used"));
+        }
+    }
+
+    fn note_client_ports(&mut self, id: u8, own: Option<&Server>) {
+        if let (Some(text), Some(port)) =
+            (self.text("clientPort"), own.and_then(|own| own.client_port))
+            && text.parse() != Ok(port)
+        {
+            let text = format!("server.{id} says that clients connect at {port}, and it counts");
+            self.warn_at("clientPort", &text);
         }
     }
 
@@ -349,19 +373,19 @@ impl Settings {
         Ok((min, max))
     }
 
-    fn client_address(&self, own: Option<&Server>) -> Result<IpAddr, ConfigError> {
-        if let Some(address) = own.and_then(|own| own.client_address) {
-            return Ok(address);
-        }
-        match self.text("clientPortAddress").as_deref() {
+    fn client_address(&self, id: u8, own: Option<&Server>) -> Result<IpAddr, ConfigError> {
+        let (key, host) = match own.and_then(|own| own.client_host.clone()) {
+            Some(host) => (format!("server.{id}"), Some(host)),
+            None => ("clientPortAddress".to_owned(), self.text("clientPortAddress")),
+        };
+        match host.as_deref() {
             None => Ok(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
             Some("localhost") => Ok(IpAddr::V4(Ipv4Addr::LOCALHOST)),
             // Addresses need no look-up; names do, as in ZooKeeper.
             Some(text) => {
                 let mut found = (text, 0).to_socket_addrs().into_iter().flatten();
                 found.next().map(|address| address.ip()).ok_or_else(|| {
-                    let accepted = "expected an IP address or a host name that resolves";
-                    self.wrong("clientPortAddress", accepted)
+                    self.wrong(&key, "expected an IP address or a host name that resolves")
                 })
             }
         }
@@ -422,9 +446,13 @@ impl Settings {
         })
     }
 
-    fn words(&self) -> Option<Vec<String>> {
+    /// Where members may be read-only, clients find out by `isro`: it is answered whatever the list says.
+    fn words(&self, has_read_only_mode: bool) -> Option<Vec<String>> {
         let list = self.text("4lw.commands.whitelist").unwrap_or_else(|| "srvr".to_owned());
-        let words: Vec<String> = list.split(',').map(|word| word.trim().to_owned()).collect();
+        let mut words: Vec<String> = list.split(',').map(|word| word.trim().to_owned()).collect();
+        if has_read_only_mode {
+            words.push("isro".to_owned());
+        }
         if words.iter().any(|word| word == "*") { None } else { Some(words) }
     }
 

@@ -44,8 +44,8 @@ impl Config {
             let host = "127.0.0.1".to_owned();
             let role = Role::Participant;
             let client_port = Some(client_port + u16::from(id - 1));
-            let (election_port, client_address) = (None, Some(IpAddr::V4(Ipv4Addr::LOCALHOST)));
-            (id, Server { host, port, election_port, role, client_address, client_port })
+            let (election_port, client_host) = (None, Some(host.clone()));
+            (id, Server { host, port, election_port, role, client_host, client_port })
         });
         let data_dir = format!("{data_dir}/member-{id}");
         Self {
@@ -129,10 +129,10 @@ impl Config {
         if self.servers.is_empty() {
             return String::new();
         }
-        let lines = self.servers.iter().map(|(id, server)| {
-            let described = Self::describe_server(server);
-            format!("server.{id}={described}\n")
-        });
+        let lines = self
+            .servers
+            .iter()
+            .map(|(id, server)| format!("server.{id}={}\n", describe_server(server)));
         lines.chain(["version=0".to_owned()]).collect()
     }
 
@@ -143,27 +143,6 @@ impl Config {
             text.pop();
         }
         text
-    }
-
-    /// Returns a member as ZooKeeper writes it, with both ports: a member that was given one is
-    /// shown with that one twice.
-    fn describe_server(server: &Server) -> String {
-        let role = match server.role {
-            Role::Participant => "participant",
-            Role::Observer => "observer",
-        };
-        let host = match server.host.contains(':') {
-            true => format!("[{}]", server.host),
-            false => server.host.clone(),
-        };
-        let Server { port, election_port, .. } = server;
-        let election_port = election_port.unwrap_or(*port);
-        // As the line says, or all members would tell another one: clients learn from it whom to ask.
-        let client = server.client_port.map_or_else(String::new, |port| {
-            let address = server.client_address.unwrap_or(Ipv4Addr::UNSPECIFIED.into());
-            format!(";{}", SocketAddr::new(address, port))
-        });
-        format!("{host}:{port}:{election_port}:{role}{client}")
     }
 
     fn own(&self) -> Option<&Server> {
@@ -263,4 +242,25 @@ impl Config {
             facts: Facts { whitelist: Whitelist::new(self.words.clone()), config: self.clone() },
         }
     }
+}
+
+/// Returns a member as ZooKeeper writes it, with both ports: a member that was given one is shown with
+/// that one twice. `clientPort` is not shown: only the member itself knows it, and all tell the same.
+fn describe_server(server: &Server) -> String {
+    let role = match server.role {
+        Role::Participant => "participant",
+        Role::Observer => "observer",
+    };
+    let host = bracketed(&server.host);
+    let Server { port, election_port, .. } = server;
+    let election_port = election_port.unwrap_or(*port);
+    let client_host = server.client_host.as_deref().unwrap_or("0.0.0.0");
+    let client = server
+        .client_port
+        .map_or_else(String::new, |port| format!(";{}:{port}", bracketed(client_host)));
+    format!("{host}:{port}:{election_port}:{role}{client}")
+}
+
+fn bracketed(host: &str) -> String {
+    if host.contains(':') { format!("[{host}]") } else { host.to_owned() }
 }

@@ -1,5 +1,6 @@
 //! The syntax of a Java properties file, as far as `zoo.cfg` uses it: `key=value`, `key: value` or
-//! `key value`, comments with `#` or `!`, a backslash at the end of a line to go on.
+//! `key value`, comments with `#` or `!`, a backslash at the end of a line to go on, and before a
+//! character that would mean something: programs that write such files put one before every colon.
 
 /// One setting.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -38,11 +39,42 @@ fn ends_open(line: &str) -> bool {
 }
 
 fn split(line: &str) -> (String, String) {
-    let end = line.find(|c: char| c == '=' || c == ':' || c.is_whitespace()).unwrap_or(line.len());
-    let (key, rest) = line.split_at(end);
+    let mut is_escaped = false;
+    let ends_key = |c: char| {
+        let ends = !is_escaped && (c == '=' || c == ':' || c.is_whitespace());
+        is_escaped = c == '\\' && !is_escaped;
+        ends
+    };
+    let (key, rest) = line.split_at(line.find(ends_key).unwrap_or(line.len()));
     let rest = rest.trim_start();
     let value = rest.strip_prefix(['=', ':']).unwrap_or(rest);
-    (key.to_owned(), value.trim().to_owned())
+    (unescape(key), unescape(value).trim().to_owned())
+}
+
+/// Takes the backslashes out. A code that is none becomes U+FFFD, which no key holds.
+fn unescape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        out.extend(match c {
+            '\\' => chars.next().map(|escaped| match escaped {
+                't' => '\t',
+                'n' => '\n',
+                'r' => '\r',
+                'f' => '\u{c}',
+                'u' => {
+                    let code: String = chars.by_ref().take(4).collect();
+                    u32::from_str_radix(&code, 16)
+                        .ok()
+                        .and_then(char::from_u32)
+                        .unwrap_or('\u{fffd}')
+                }
+                plain => plain,
+            }),
+            plain => Some(plain),
+        });
+    }
+    out
 }
 
 #[cfg(test)]
@@ -77,6 +109,18 @@ mod tests {
             pairs("server.1=[::1]:2888:3888;2181"),
             [pair("server.1", "[::1]:2888:3888;2181")]
         );
+    }
+
+    #[test]
+    fn a_backslash_takes_the_meaning_from_what_follows() {
+        let text =
+            "server.1=a\\:1\\:2\\:observer;0.0.0.0\\:5\na\\:b\\ c=d\\\\e\nf=\\u0041\\tb\\uzzzz\n";
+        let expected = [
+            pair("server.1", "a:1:2:observer;0.0.0.0:5"),
+            pair("a:b c", "d\\e"),
+            pair("f", "A\tb\u{fffd}"),
+        ];
+        assert_eq!(pairs(text), expected);
     }
 
     #[test]

@@ -1,7 +1,5 @@
 //! `server.N` lines: `host:port[:port][:role][;[host:]clientport]`.
 
-use std::net::IpAddr;
-
 /// Whether a member votes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Role {
@@ -22,15 +20,15 @@ pub struct Server {
     pub election_port: Option<u16>,
     /// Whether it votes.
     pub role: Role,
-    /// Where its clients connect, if the line says so.
-    pub client_address: Option<IpAddr>,
+    /// Host name or address where its clients connect, if the line says so.
+    pub client_host: Option<String>,
     /// Where its clients connect, if the line says so.
     pub client_port: Option<u16>,
 }
 
 /// What is accepted, for error messages.
 pub(super) const ACCEPTED: &str =
-    "expected host:port[:port][:participant|observer][;[address:]clientport]";
+    "expected host:port[:port][:participant|observer][;[host:]clientport]";
 
 /// Returns whether a line gives several addresses, of which only the first is used.
 pub(super) fn has_several_addresses(value: &str) -> bool {
@@ -48,11 +46,11 @@ pub(super) fn parse(value: &str) -> Option<Server> {
     let addresses = addresses?;
     let role = addresses.iter().find_map(|address| address.role).unwrap_or(Role::Participant);
     let Address { host, port, election_port, .. } = addresses.into_iter().next()?;
-    let (client_address, client_port) = match client {
+    let (client_host, client_port) = match client {
         None => (None, None),
         Some(client) => parse_client(client.trim())?,
     };
-    Some(Server { host, port, election_port, role, client_address, client_port })
+    Some(Server { host, port, election_port, role, client_host, client_port })
 }
 
 /// One of the addresses of a `server.N` line.
@@ -81,12 +79,12 @@ fn parse_address(text: &str) -> Option<Address> {
     Some(Address { host, port, election_port, role })
 }
 
-fn parse_client(client: &str) -> Option<(Option<IpAddr>, Option<u16>)> {
+fn parse_client(client: &str) -> Option<(Option<String>, Option<u16>)> {
     if let Ok(port) = client.parse::<u16>() {
         return Some((None, Some(port)));
     }
     let (host, port) = split_host(client)?;
-    Some((Some(host.parse().ok()?), Some(port.parse().ok()?)))
+    Some((Some(host), Some(port.trim().parse().ok()?)))
 }
 
 /// Splits `host:rest`, where an IPv6 address stands in brackets.
@@ -113,9 +111,11 @@ mod tests {
         assert_eq!(parse("zoo1:2888:3888:observer").unwrap().role, Role::Observer);
         let six = parse("[::1]:2888:3888:participant;[::1]:2181").unwrap();
         assert_eq!((six.host.as_str(), six.client_port), ("::1", Some(2181)));
-        assert_eq!(six.client_address, Some("::1".parse().unwrap()));
+        assert_eq!(six.client_host.as_deref(), Some("::1"));
+        let named = parse("zoo1:2888:3888;zoo1:2181").unwrap();
+        assert_eq!((named.client_host.as_deref(), named.client_port), (Some("zoo1"), Some(2181)));
         let client = parse("10.0.0.1:2888:3888;2181").unwrap();
-        assert_eq!((client.client_address, client.client_port), (None, Some(2181)));
+        assert_eq!((client.client_host, client.client_port), (None, Some(2181)));
         let many = parse("a:1:2|b:3:4;2181").unwrap();
         assert_eq!((many.host.as_str(), many.client_port), ("a", Some(2181)));
         assert_eq!((plain.election_port, many.election_port), (Some(3888), Some(2)));

@@ -276,6 +276,8 @@ fn the_word_list_is_srvr_alone_unless_set() {
         |text: &str| config(&format!("dataDir=/d\nclientPort=1\n{text}\n")).unwrap().0.words;
     assert_eq!(words(""), Some(vec!["srvr".to_owned()]));
     assert_eq!(words("4lw.commands.whitelist=*"), None);
+    let expected = Some(vec!["srvr".to_owned(), "isro".to_owned()]);
+    assert_eq!(words("readonlymode.enabled=true"), expected);
     let expected = Some(vec!["ruok".to_owned(), "mntr".to_owned()]);
     assert_eq!(words("4lw.commands.whitelist=ruok , mntr"), expected);
 }
@@ -301,6 +303,53 @@ fn names_of_client_addresses_are_looked_up() {
     assert!(address("localhost").unwrap().is_loopback());
     let error = address("no such host").unwrap_err().to_string();
     assert!(error.contains("zoo.cfg:3: clientPortAddress"), "{error}");
+}
+
+#[test]
+fn names_in_a_server_line_are_looked_up_for_the_member_itself_only() {
+    let of = |host: &str, other: &str| {
+        config(&format!("dataDir=/d\nserver.1=a:1:2;{host}:2181\nserver.2=b:1:2;{other}:2182\n"))
+    };
+    let (config, _) = of("localhost", "no such host").unwrap();
+    assert!(config.client_address.is_loopback());
+    let described = config.describe(None);
+    assert!(described.contains("participant;localhost:2181\n"), "{described}");
+    let error = of("no such host", "localhost").unwrap_err().to_string();
+    assert!(error.contains("zoo.cfg:2: server.1"), "{error}");
+}
+
+#[test]
+fn a_client_port_is_told_by_the_line_that_has_it_and_by_no_other() {
+    let (config, _) =
+        config("dataDir=/d\nclientPort=7\nserver.1=a:1:2\nserver.2=b:1:2;8\n").unwrap();
+    let described = config.describe(None);
+    let expected = "server.1=a:1:2:participant\nserver.2=b:1:2:participant;0.0.0.0:8\nversion=0\n";
+    assert!(described.ends_with(expected), "{described}");
+}
+
+#[test]
+fn two_client_ports_are_noted() {
+    let (config, notes) = config("dataDir=/d\nclientPort=7\nserver.1=a:1:2;8\n").unwrap();
+    assert_eq!(config.client_port, 8);
+    assert_eq!(
+        notes[0].to_string(),
+        "zoo.cfg:2: server.1 says that clients connect at 8, and it counts"
+    );
+}
+
+#[test]
+fn a_folder_without_a_name_is_refused() {
+    for line in ["dataDir=", "dataDir=/d\ndataLogDir="] {
+        let error = config(&format!("clientPort=1\n{line}\n")).unwrap_err().to_string();
+        assert!(error.contains("expected the name of a folder"), "{error}");
+    }
+}
+
+#[test]
+fn numbers_may_be_hexadecimal_as_in_zookeepers_manual() {
+    let of = |text: &str| config(&format!("dataDir=/d\nclientPort=1\njute.maxbuffer={text}\n"));
+    assert_eq!(of("0xfffff").unwrap().0.frame_len_bytes_max, 0xfffff);
+    assert!(of("0x").is_err() && of("0xfffffffff").is_err() && of("0x-1").is_err());
 }
 
 #[test]
