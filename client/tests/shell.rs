@@ -238,3 +238,14 @@ fn version_and_help_read_well() {
         assert!(help.contains(option), "{option} is not in {help}");
     }
 }
+
+#[test]
+fn help_needs_no_server() {
+    // A port that was free a moment ago.
+    let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+    let server = format!("127.0.0.1:{port}");
+    let (code, out, errors) =
+        ended(conclave(&["shell", "--server", &server, "help"]).output().unwrap());
+    assert_eq!((code, errors.as_str()), (0, ""));
+    assert!(["deleteall", "sync", "quit"].iter().all(|name| out.contains(name)), "{out}");
+}

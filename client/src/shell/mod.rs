@@ -65,9 +65,16 @@ async fn run(arguments: ShellArguments) -> ExitCode {
     let wait = Duration::from_millis(wait_ms);
     if !command.is_empty() {
         // Understood before anything is connected.
-        if let Err(error) = Command::parse(&command) {
-            eprintln!("conclave: {error}");
-            return ExitCode::from(USAGE);
+        match Command::parse(&command) {
+            Ok(Command::Help) => {
+                drop(std::io::stdout().write_all(Command::help().as_bytes()));
+                return ExitCode::SUCCESS;
+            }
+            Ok(_) => {}
+            Err(error) => {
+                eprintln!("conclave: {error}");
+                return ExitCode::from(USAGE);
+            }
         }
     }
     let client = match ClientBuilder::new(&server).session_timeout_ms(timeout).start() {

@@ -42,12 +42,20 @@ fn figures(report: &MemberReport) -> Vec<(&'static str, String)> {
         ("connection_drop_count", report.connections_dropped),
         // Requests whose connection went are not counted: none is worked on in vain.
         ("stale_requests", 0),
+        // Of TLS, which there is not.
+        ("auth_failed_count", 0),
+        ("outstanding_tls_handshake", 0),
+        ("non_mtls_local_conn_count", 0),
+        ("non_mtls_remote_conn_count", 0),
         ("min_fsynctime", report.fsync_ms.min),
         ("max_fsynctime", report.fsync_ms.max),
     ];
     lines.extend(numbers.map(|(key, number)| (key, number.to_string())));
     lines.push(("avg_latency", report.latency_ms.mean_text()));
     lines.push(("avg_fsynctime", report.fsync_ms.mean_text()));
+    // None is drawn for: the throttle refuses by count alone.
+    lines.push(("connection_drop_probability", "0.0".to_owned()));
+    lines.extend(report.voter_count.map(|count| ("quorum_size", count.to_string())));
     if let Some((open, max)) = report.open_files {
         lines.push(("open_file_descriptor_count", open.to_string()));
         lines.push(("max_file_descriptor_count", max.to_string()));
@@ -67,6 +75,8 @@ fn leader_figures(leader: &LeaderReport) -> Vec<(&'static str, String)> {
         // The name that monitors know from before 3.6.
         ("followers", leader.synced_followers.to_string()),
         ("synced_followers", leader.synced_followers.to_string()),
+        // Members change their role by a start only, so none waits for its vote.
+        ("synced_non_voting_followers", "0".to_owned()),
         ("synced_observers", leader.synced_observers.to_string()),
         ("pending_syncs", leader.pending_syncs.to_string()),
         ("leader_uptime", leader.uptime_ms.to_string()),

@@ -60,6 +60,8 @@ pub struct MemberReport {
     pub snapshots: u64,
     /// Time of a log sync.
     pub fsync_ms: LatencyMs,
+    /// Members that vote; `None` of a member without others.
+    pub voter_count: Option<u64>,
     /// What only a leader knows; `None` for all others.
     pub leader: Option<LeaderReport>,
     /// The answer to `conf`.

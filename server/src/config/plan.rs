@@ -145,6 +145,11 @@ impl Config {
         text
     }
 
+    /// Returns how many members vote; `None` of a member without others.
+    pub(crate) fn voter_count(&self) -> Option<u64> {
+        (!self.servers.is_empty()).then(|| self.members(Role::Participant).len() as u64)
+    }
+
     fn own(&self) -> Option<&Server> {
         self.servers.get(&self.id)
     }

@@ -210,6 +210,7 @@ impl Reader {
             mask = Some(u64::from_be_bytes(bytes));
         }
         let handle = self.handle.clone();
+        handle.shared.metrics.packets_received.increment(1);
         let connection = self.connection.clone();
         // Listing a million watches, or a folder, is no work for those who serve the others.
         let answered = tokio::task::spawn_blocking(move || {

@@ -71,6 +71,7 @@ pub(super) fn report(
         commits: metrics.txns_applied.value(),
         snapshots: metrics.snapshots.value(),
         fsync_ms: latency(&metrics.fsync_ms),
+        voter_count: config.voter_count(),
         // ZooKeeper's single server has no leader's figures.
         leader: figures.leading.lock().filter(|_| !shared.is_alone),
         conf: config.conf(data_dir_len_bytes, log_dir_len_bytes),
@@ -128,7 +129,7 @@ fn connections(shared: &Shared, asker: &Connection) -> Vec<ConnectionReport> {
         shared.connections.iter().map(|entry| (*entry.key(), entry.value().clone())).collect();
     all.values()
         .map(|connection| connection_report(connection))
-        .chain([connection_report(asker)])
+        .chain([ConnectionReport { received: 1, ..connection_report(asker) }])
         .collect()
 }
 

@@ -37,7 +37,8 @@ fn counts_are_those_of_the_member() {
         ("global_sessions", "1"),
         ("num_alive_connections", "2"),
         ("server_state", "standalone"),
-        ("packets_received", "4"),
+        // The word that asks among them.
+        ("packets_received", "5"),
         ("packets_sent", "4"),
     ] {
         assert_eq!(line(&mntr, &format!("zk_{key}\t")), value, "{key}");
@@ -74,9 +75,13 @@ fn latencies_cover_every_request_and_begin_anew_when_told() {
     assert_eq!(member.word("srst", b""), "Server stats reset.\n");
     let srvr = member.word("srvr", b"");
     assert_eq!(line(&srvr, "Latency min/avg/max: "), "0/0.0/0");
-    assert_eq!(line(&srvr, "Received: "), "0");
+    assert_eq!(line(&srvr, "Received: "), "1", "the word that asks");
     assert_eq!(member.word("crst", b""), "Connection stats reset.\n");
-    assert!(member.word("cons", b"").contains("recved=0,sent=0,"));
+    let cons = member.word("cons", b"");
+    assert!(
+        cons.contains("recved=0,sent=0,") && cons.contains("[0](queued=0,recved=1,sent=0)"),
+        "{cons}"
+    );
 }
 
 #[test]

@@ -69,6 +69,7 @@ fn report(mode: Mode, sessions: usize) -> MemberReport {
         commits: 0,
         snapshots: 0,
         fsync_ms: LatencyMs::default(),
+        voter_count: (mode != Mode::Standalone).then_some(3),
         leader: (mode == Mode::Leader).then(|| LeaderReport {
             proposal_sizes: Some(ProposalSizes { last: 48, min: 48, max: 48 }),
             ..LeaderReport::default()
@@ -224,6 +225,24 @@ fn a_leader_that_proposed_nothing_shows_no_sizes() {
     assert!(srvr.ends_with("Proposal sizes last/min/max: -1/-1/-1\n"), "{srvr}");
     let mntr = answer(Word::Mntr, &report, &all).text;
     assert!(mntr.contains("zk_last_proposal_size\t-1\n"), "{mntr}");
+}
+
+/// Goal: monitors that know ZooKeeper find the gauges of its every server.
+#[test]
+fn mntr_has_the_gauges_of_its_role() {
+    let keys = |mode| {
+        let mntr = answer(Word::Mntr, &report(mode, 0), &Whitelist::new(None)).text;
+        mntr.lines().map(|line| line.split('\t').next().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let every = "zk_auth_failed_count zk_outstanding_tls_handshake zk_non_mtls_local_conn_count \
+                 zk_non_mtls_remote_conn_count zk_connection_drop_probability";
+    for mode in [Mode::Standalone, Mode::Follower, Mode::Observer, Mode::Leader] {
+        let keys = keys(mode);
+        let has = |key: &str| keys.iter().any(|known| known == key);
+        assert!(every.split_whitespace().all(has), "{mode:?}: {keys:?}");
+        assert_eq!(has("zk_quorum_size"), mode != Mode::Standalone, "{mode:?}");
+        assert_eq!(has("zk_synced_non_voting_followers"), mode == Mode::Leader, "{mode:?}");
+    }
 }
 
 #[test]
