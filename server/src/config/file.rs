@@ -167,6 +167,17 @@ impl Settings {
         Ok(number.max(least as i64) as u64)
     }
 
+    /// Reads the longest request. Members of ZooKeeper are often given far more than any request
+    /// has; what is more than here can be is cut down, with a warning.
+    fn frame_len_bytes_max(&mut self) -> Result<usize, ConfigError> {
+        let (key, max) = ("jute.maxbuffer", FRAME_LEN_BYTES_MAX_MAX);
+        let asked = self.number(key, FRAME_LEN_BYTES_MAX_DEFAULT, 1024, i32::MAX as usize)?;
+        if asked > max {
+            self.warn_at(key, &format!("{key}={asked} is more than {max}, which is used instead"));
+        }
+        Ok(asked.min(max))
+    }
+
     /// Reads a limit of connections; none at 0 or below, as in ZooKeeper.
     fn count(&self, key: &str, default: i64) -> Result<usize, ConfigError> {
         let number = self.number(key, default, i64::from(i32::MIN), i64::from(i32::MAX))?;
@@ -241,12 +252,7 @@ impl Settings {
             let text = "old snapshots are always removed, also with autopurge.purgeInterval=0";
             self.warn_at("autopurge.purgeInterval", text);
         }
-        let frame_len_bytes_max = self.number(
-            "jute.maxbuffer",
-            FRAME_LEN_BYTES_MAX_DEFAULT,
-            1024,
-            FRAME_LEN_BYTES_MAX_MAX,
-        )?;
+        let frame_len_bytes_max = self.frame_len_bytes_max()?;
         let has_read_only_mode = self.boolean("readonlymode.enabled", false)?;
         Ok(Config {
             id,

@@ -346,9 +346,11 @@ fn a_folder_without_a_name_is_refused() {
 }
 
 #[test]
-fn numbers_may_be_hexadecimal_as_in_zookeepers_manual() {
+fn the_longest_request_is_read_as_zookeepers_manual_writes_it() {
     let of = |text: &str| config(&format!("dataDir=/d\nclientPort=1\njute.maxbuffer={text}\n"));
     assert_eq!(of("0xfffff").unwrap().0.frame_len_bytes_max, 0xfffff);
+    let (large, notes) = of("104857600").unwrap();
+    assert_eq!((large.frame_len_bytes_max, notes.len()), (FRAME_LEN_BYTES_MAX_MAX, 1));
     assert!(of("0x").is_err() && of("0xfffffffff").is_err() && of("0x-1").is_err());
 }
 
