@@ -318,7 +318,11 @@ fn judge(name: &str, checker: &impl Checker<Ensemble>) {
     if let Some(path) = checker.discovery(KEPT) {
         let broken = path.last_state().broken.clone().unwrap_or_default();
         let steps: Vec<_> = path.into_actions().iter().map(|step| format!("{step:?}")).collect();
-        panic!("{name} breaks a promise: {broken}\nafter {} steps: {}", steps.len(), steps.join(", "));
+        panic!(
+            "{name} breaks a promise: {broken}\nafter {} steps: {}",
+            steps.len(),
+            steps.join(", ")
+        );
     }
 }
 
