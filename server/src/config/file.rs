@@ -472,6 +472,10 @@ impl Settings {
                 })?;
             let server = servers::parse(&property.value)
                 .ok_or_else(|| self.wrong(key, servers::ACCEPTED))?;
+            let is_same = |it: &Server| (&it.host, it.port) == (&server.host, server.port);
+            if servers.values().any(is_same) {
+                return Err(self.wrong(key, "another server has the same host and port"));
+            }
             if servers.insert(id, server).is_some() {
                 return Err(self.wrong(key, "another line has the same number"));
             }
@@ -483,7 +487,24 @@ impl Settings {
                 why: "at least one member must be a participant",
             });
         }
+        if !servers.is_empty() {
+            self.check_quorums()?;
+        }
         Ok(servers)
+    }
+
+    /// Refuses other quorums than majorities: with them, a member would believe in a quorum that is
+    /// none. Groups and weights that come to the same are taken.
+    fn check_quorums(&self) -> Result<(), ConfigError> {
+        for (key, (_, property)) in &self.found {
+            if key.starts_with("weight.") && property.value.trim() != "1" {
+                return Err(self.wrong(key, "expected 1: each voter counts the same here"));
+            }
+        }
+        match self.found.keys().filter(|key| key.starts_with("group.")).nth(1) {
+            Some(key) => Err(self.wrong(key, "expected one group: a quorum is a majority here")),
+            None => Ok(()),
+        }
     }
 
     fn id(

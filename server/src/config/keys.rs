@@ -52,17 +52,10 @@ pub(super) const USED: &[&str] = &[
     "dynamicConfigFile",
 ];
 
-/// Beginnings of keys, not in use either, that ask for a protection or for other quorums: who sets
-/// them counts on them, so it is a warning that they have no effect.
-pub(super) const RELIED_ON: &[&str] = &[
-    "authProvider.",
-    "group.",
-    "quorum.auth.",
-    "secureClientPort",
-    "ssl.",
-    "sslQuorum",
-    "weight.",
-];
+/// Beginnings of keys, not in use either, that ask for a protection: who sets them counts on them, so
+/// it is a warning that they have no effect.
+pub(super) const RELIED_ON: &[&str] =
+    &["authProvider.", "quorum.auth.", "secureClientPort", "ssl.", "sslQuorum"];
 
 /// ZooKeeper's keys that have no effect here, so that a file with them starts a member unchanged.
 pub(super) const NOT_IN_USE: &[&str] = &[

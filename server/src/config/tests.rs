@@ -153,10 +153,30 @@ fn keys_are_in_use_or_without_effect_or_unknown() {
     for key in ["forceSync=no", "admin.serverPort=8080", "audit.enable=true", "snapshot.x=1"] {
         assert_eq!(levels(key), [NoteLevel::Info], "{key}");
     }
-    for key in ["sslQuorum=true", "ssl.quorum.x=1", "weight.1=2", "secureClientPort=2281"] {
+    for key in ["sslQuorum=true", "ssl.quorum.x=1", "secureClientPort=2281"] {
         assert_eq!(levels(key), [NoteLevel::Warning], "{key}");
     }
     assert_eq!(levels("tickTme=2000"), [NoteLevel::Warning]);
+}
+
+#[test]
+fn quorums_other_than_majorities_are_refused() {
+    let with = |lines: &str| {
+        config(&format!("dataDir=/d\nclientPort=1\nserver.1=a:1\nserver.2=b:1\n{lines}"))
+    };
+    assert!(with("weight.1=1\nweight.2=1\ngroup.1=1:2").is_ok(), "they come to the same");
+    for (lines, key) in
+        [("weight.1=1\nweight.2=0", "weight.2"), ("group.1=1\ngroup.2=2", "group.2")]
+    {
+        let error = with(lines).unwrap_err().to_string();
+        assert!(error.contains(key), "{error}");
+    }
+}
+
+#[test]
+fn two_servers_at_one_address_are_refused() {
+    let error = config("dataDir=/d\nclientPort=1\nserver.1=a:1\nserver.2=a:1:3\n").unwrap_err();
+    assert!(error.to_string().contains("server.2"), "{error}");
 }
 
 #[test]
