@@ -215,36 +215,44 @@ impl Settings {
         }
     }
 
-    fn config(&mut self, id: Option<u8>) -> Result<Config, ConfigError> {
-        self.check_text()?;
-        let servers = self.servers()?;
-        self.note_addresses();
+    fn data_dir(&self) -> Result<String, ConfigError> {
         for key in ["dataDir", "dataLogDir"] {
             if self.text(key).is_some_and(|dir| dir.is_empty()) {
                 return Err(self.wrong(key, "expected the name of a folder"));
             }
         }
-        let data_dir = self.text("dataDir").ok_or_else(|| ConfigError::Missing {
-            file: self.file.clone(),
-            key: "dataDir",
-            why: "the folder that holds what this member knows",
-        })?;
+        let why = "the folder that holds what this member knows";
+        self.text("dataDir").ok_or_else(|| self.missing("dataDir", why))
+    }
+
+    /// Returns the port of the own server line, or else the one of the key.
+    fn client_port(&self, own: Option<&Server>) -> Result<u16, ConfigError> {
+        if let Some(port) = own.and_then(|own| own.client_port) {
+            return Ok(port);
+        }
+        if self.found.contains_key("clientPort") {
+            return self.number("clientPort", 2181, 0, u16::MAX);
+        }
+        let why = match self.found.contains_key("secureClientPort") {
+            true => "where clients connect: there is no TLS for secureClientPort here",
+            false => "where clients connect, usually 2181",
+        };
+        Err(self.missing("clientPort", why))
+    }
+
+    fn missing(&self, key: &'static str, why: &'static str) -> ConfigError {
+        ConfigError::Missing { file: self.file.clone(), key, why }
+    }
+
+    fn config(&mut self, id: Option<u8>) -> Result<Config, ConfigError> {
+        self.check_text()?;
+        let servers = self.servers()?;
+        self.note_addresses();
+        let data_dir = self.data_dir()?;
         let id = self.id(id, &data_dir, &servers)?;
         let own = servers.get(&id);
         self.note_client_ports(id, own);
-        let client_port = match own.and_then(|own| own.client_port) {
-            Some(port) => port,
-            None if self.found.contains_key("clientPort") => {
-                self.number("clientPort", 2181, 0, u16::MAX)?
-            }
-            None => {
-                return Err(ConfigError::Missing {
-                    file: self.file.clone(),
-                    key: "clientPort",
-                    why: "where clients connect, usually 2181",
-                });
-            }
-        };
+        let client_port = self.client_port(own)?;
         let tick_time_ms = self.number("tickTime", 3000, 1, 3_600_000)?;
         let (session_timeout_ms_min, session_timeout_ms_max) = self.session_bounds(tick_time_ms)?;
         let purge_interval = self.number("autopurge.purgeInterval", 1, 0, i32::MAX)?;
@@ -481,11 +489,7 @@ impl Settings {
             }
         }
         if !servers.is_empty() && servers.values().all(|server| server.role == Role::Observer) {
-            return Err(ConfigError::Missing {
-                file: self.file.clone(),
-                key: "server.N",
-                why: "at least one member must be a participant",
-            });
+            return Err(self.missing("server.N", "at least one member must be a participant"));
         }
         if !servers.is_empty() {
             self.check_quorums()?;

@@ -174,6 +174,12 @@ fn quorums_other_than_majorities_are_refused() {
 }
 
 #[test]
+fn a_member_with_a_secure_port_alone_is_told_that_there_is_no_tls() {
+    let error = config("dataDir=/d\nsecureClientPort=2281\n").unwrap_err().to_string();
+    assert!(error.contains("clientPort") && error.contains("TLS"), "{error}");
+}
+
+#[test]
 fn two_servers_at_one_address_are_refused() {
     let error = config("dataDir=/d\nclientPort=1\nserver.1=a:1\nserver.2=a:1:3\n").unwrap_err();
     assert!(error.to_string().contains("server.2"), "{error}");
