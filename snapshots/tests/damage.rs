@@ -196,8 +196,8 @@ fn what_is_set_aside_is_kept_byte_for_byte_and_the_good_prefix_stays() {
 }
 
 #[test]
-fn a_headerless_newest_segment_is_a_torn_creation() {
-    for bytes in [&b""[..], &[0; 700], b"CNCLV"] {
+fn a_newest_segment_whose_header_was_not_finished_is_a_torn_creation() {
+    for bytes in [&b""[..], &[0; 24], b"CNCLV", b"CNCLVLOG\0\0\0\x01\0\0"] {
         let (fs, history) = disk();
         // The one before it was sealed, which always comes first.
         drop(open(&fs).unwrap());
@@ -206,6 +206,19 @@ fn a_headerless_newest_segment_is_a_torn_creation() {
         assert_eq!(found, history);
         assert_eq!(recovered.notes.len(), 1, "{:?}", recovered.notes);
         assert!(!fs.exists("log/log.10000001f").unwrap());
+    }
+}
+
+#[test]
+fn a_newest_segment_that_is_nothing_we_wrote_is_set_aside_and_not_removed() {
+    for bytes in [&[0; 700][..], b"somebody's letters", b"CNCLVLOGs", &[7; 5000]] {
+        let (fs, history) = disk();
+        drop(open(&fs).unwrap());
+        fs.set_contents("log/log.10000001f", bytes);
+        let Err(RecoverError::Damaged(damage)) = open(&fs) else { panic!("{bytes:?} is a log") };
+        assert_eq!((damage.file.as_str(), damage.offset), ("log/log.10000001f", 0));
+        assert_eq!(open_aside(&fs).1, history);
+        assert_eq!(fs.contents("log/damaged.1/log.10000001f").unwrap(), bytes);
     }
 }
 

@@ -99,7 +99,7 @@ fn read_one<F: Fs>(
             return Err(StorageError::Version { file: path, got, known: VERSION });
         }
         // No record can be in a file whose header was never synced.
-        _ if at == At::End && segment.find_later(0, |_| true).is_none() => {
+        _ if at == At::End && is_header_begun(&bytes, first) => {
             replay.end = Some((path.clone(), 0));
             replay.cut = Some(Cut::Creation { path });
             return Ok(());
@@ -148,6 +148,14 @@ fn read_one<F: Fs>(
             Ok(())
         }
     }
+}
+
+/// Returns whether a crash may have left this of a header that was being written. Whatever is longer
+/// was more than that: space is reserved, and records are written, only behind a header that is synced.
+fn is_header_begun(bytes: &[u8], first: Zxid) -> bool {
+    let header = record::header(MAGIC, VERSION, first.0);
+    let begun = bytes.iter().zip(&header).take_while(|(found, meant)| found == meant).count();
+    bytes.len() <= HEADER_LEN_BYTES && bytes[begun..].iter().all(|&byte| byte == 0)
 }
 
 /// Reads a segment whole.
