@@ -71,7 +71,7 @@ pub struct FaultyFile {
     boot: u64,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Disk {
     random: u64,
     boot: u64,
@@ -90,7 +90,7 @@ struct Disk {
     capacity_bytes: Option<u64>,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Inode {
     bytes: Vec<u8>,
     durable: Vec<u8>,
@@ -192,15 +192,25 @@ impl FaultyFs {
     ///
     /// When the file has no such byte.
     pub fn flip(&self, path: &str, byte: u64, bit: u8) {
+        let mut is_there = false;
+        self.alter(path, |bytes| {
+            is_there |= bytes.get_mut(byte as usize).map(|byte| *byte ^= 1 << bit).is_some();
+        });
+        assert!(is_there, "{path} has no byte {byte}");
+    }
+
+    /// Changes a file, durably, behind the back of whoever wrote it. What is seen and what is durable
+    /// are changed alike.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such file.
+    pub fn alter(&self, path: &str, mut change: impl FnMut(&mut Vec<u8>)) {
         let mut disk = self.disk.lock();
         let inode = disk.names[path];
         let inode = &mut disk.inodes[inode];
-        for bytes in [&mut inode.bytes, &mut inode.durable] {
-            if let Some(byte) = bytes.get_mut(byte as usize) {
-                *byte ^= 1 << bit;
-            }
-        }
-        assert!((byte as usize) < inode.bytes.len(), "{path} has no byte {byte}");
+        change(&mut inode.bytes);
+        change(&mut inode.durable);
     }
 
     /// Returns the contents of a file as a reader sees them.
@@ -230,6 +240,13 @@ impl FaultyFs {
         }
         other.disk.lock().dirs.extend(disk.dirs.iter().cloned());
         other
+    }
+
+    /// Returns a disk in the same state, with what is not synced, and no bond to this one.
+    #[must_use]
+    pub fn fork(&self) -> Self {
+        let disk = self.disk.lock().clone();
+        Self { disk: Arc::new(Mutex::new(disk)) }
     }
 
     fn open_inode(&self, disk: &Disk, path: &str) -> io::Result<FaultyFile> {

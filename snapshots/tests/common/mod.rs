@@ -14,7 +14,7 @@ use conclave_protocol::{
 };
 use conclave_snapshots::{
     StorageError, epochs,
-    fs::{FaultyFs, Fs},
+    fs::{CrashMode, Fault, FaultyFs, Fs},
     image::{ImageReceiver, ImageRecord, ImageWriter, read_chunk},
     log::{Log, LogOptions},
     recover::{ImageSink, NoLog, RecoverError, Recovered, recover, recover_or_set_aside},
@@ -111,7 +111,7 @@ pub fn snapshot<F: Fs>(fs: &F, dir: &str, history: &[Entry]) -> Result<Zxid, Sto
 }
 
 /// What was done, and what of it must and may be found.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Model {
     /// Everything that was asked to be appended and not to be truncated.
     pub asked: Vec<Entry>,
@@ -119,11 +119,27 @@ pub struct Model {
     pub durable: usize,
     /// Also allowed: another history, that a reset was about to put in its place.
     pub other: Option<Vec<Entry>>,
+    /// The epochs that were written.
+    pub epochs: Option<Epochs>,
+    /// Also allowed: those that are about to take their place.
+    pub other_epochs: Option<Epochs>,
 }
 
 impl Model {
-    /// Checks a recovered history.
-    pub fn check(&self, history: &[Entry], context: &str) {
+    /// Returns the model of a disk on which nothing goes on: what was found has to stay.
+    pub fn found<F: Fs>(recovered: &Recovered<F>, history: Vec<Entry>) -> Self {
+        let (durable, epochs) = (history.len(), recovered.epochs);
+        Self { asked: history, durable, epochs, ..Self::default() }
+    }
+
+    /// Checks what was recovered.
+    pub fn check<F: Fs>(&self, recovered: &Recovered<F>, history: &[Entry], context: &str) {
+        let epochs = recovered.epochs;
+        assert!(
+            epochs == self.epochs || epochs == self.other_epochs,
+            "{context}: {epochs:?} where {:?} was written",
+            self.epochs
+        );
         if self.other.as_deref() == Some(history) {
             return;
         }
@@ -148,10 +164,25 @@ pub fn run(fs: &FaultyFs, seed: u64, count: usize, model: &mut Model) -> Result<
         RecoverError::Storage(error) => error,
         error => panic!("{error}"),
     })?;
-    model.check(&history, "start");
-    model.asked = history;
-    epochs::write(fs, DATA, EPOCHS)?;
+    model.check(&recovered, &history, "start");
+    *model = Model::found(&recovered, history);
+    write_epochs(fs, model)?;
     let mut log = recovered.log;
+    let result = run_steps(fs, &mut log, seed, count, model);
+    if log.is_poisoned() {
+        assert!(result.is_err(), "the log is poisoned and the run goes on");
+        check_poisoned(fs, &mut log);
+    }
+    result
+}
+
+fn run_steps(
+    fs: &FaultyFs,
+    log: &mut Log<FaultyFs>,
+    seed: u64,
+    count: usize,
+    model: &mut Model,
+) -> Result<(), StorageError> {
     let mut random = Random(seed);
     let mut appended = 0;
     while appended < count {
@@ -160,7 +191,7 @@ pub fn run(fs: &FaultyFs, seed: u64, count: usize, model: &mut Model) -> Result<
                 let batch = next_batch(&mut random, model.last(), seed);
                 appended += batch.len();
                 model.asked.extend(batch.iter().cloned());
-                append(fs, &mut log, &batch)?;
+                append(fs, log, &batch)?;
                 if random.below(4) > 0 {
                     log.sync()?;
                     model.durable = model.asked.len();
@@ -179,13 +210,123 @@ pub fn run(fs: &FaultyFs, seed: u64, count: usize, model: &mut Model) -> Result<
                     log.purge_before(oldest)?;
                 }
             }
-            18 => truncate(fs, &mut log, &mut random, model)?,
-            _ if random.below(3) == 0 => reset(fs, &mut log, &mut random, model)?,
-            _ => epochs::write(fs, DATA, EPOCHS)?,
+            18 => truncate(fs, log, &mut random, model)?,
+            _ if random.below(3) == 0 => reset(fs, log, &mut random, model)?,
+            _ => write_epochs(fs, model)?,
         }
         assert_eq!(log.last_zxid(), model.last());
     }
     Ok(())
+}
+
+/// Promises the next epoch.
+fn write_epochs(fs: &FaultyFs, model: &mut Model) -> Result<(), StorageError> {
+    let next = model.epochs.map_or(EPOCHS, |epochs| Epochs {
+        accepted: Epoch(epochs.accepted.0 + 1),
+        current: epochs.accepted,
+        ..epochs
+    });
+    model.other_epochs = Some(next);
+    epochs::write(fs, DATA, next)?;
+    (model.epochs, model.other_epochs) = (Some(next), None);
+    Ok(())
+}
+
+/// A log that has failed takes nothing more, and asks nothing more of the disk.
+fn check_poisoned(fs: &FaultyFs, log: &mut Log<FaultyFs>) {
+    let calls = fs.call_count();
+    let last = log.last_zxid();
+    let next = entry(last.successor().unwrap_or(Zxid::new(Epoch(1), 1)), 0);
+    let again = [
+        log.sync(),
+        log.append(&[next]),
+        log.roll(),
+        log.truncate_after(Zxid::ZERO),
+        log.purge_before(last),
+        log.reset(last),
+        log.sync(),
+    ];
+    for result in again {
+        assert!(matches!(result, Err(StorageError::Poisoned)), "{result:?}");
+    }
+    assert_eq!(fs.call_count(), calls, "the log goes on as if nothing had happened");
+}
+
+/// Where a run begins: a disk at rest, and what is on it.
+#[derive(Clone, Debug)]
+pub struct Start {
+    pub disk: FaultyFs,
+    pub model: Model,
+    pub seed: u64,
+    pub count: usize,
+}
+
+impl Start {
+    pub fn new(seed: u64, count: usize) -> Self {
+        Self { disk: FaultyFs::new(seed), model: Model::default(), seed, count }
+    }
+
+    /// Runs to the end without a fault; returns the calls that took.
+    pub fn calls(&self) -> u64 {
+        self.clone().finish().1
+    }
+
+    /// Runs to the end and stops; returns where the next run begins, and the calls that took.
+    pub fn finish(mut self) -> (Self, u64) {
+        self.disk = self.disk.copy(self.seed);
+        run(&self.disk, self.seed, self.count, &mut self.model).unwrap();
+        let calls = self.disk.call_count();
+        self.disk.crash(CrashMode::Keep);
+        self.seed += 1;
+        (self, calls)
+    }
+
+    /// Cuts the power at `call`, in each of `modes`, and recovers; cuts the recovery short, too, and
+    /// then goes on.
+    pub fn crash_at(&self, call: u64, modes: &[CrashMode]) {
+        let (disk, mut model) = (self.disk.copy(self.seed ^ call << 8), self.model.clone());
+        disk.power_off_at(call);
+        let ended = run(&disk, self.seed, self.count, &mut model);
+        assert!(ended.is_err(), "the run was over before call {call}");
+        for &mode in modes {
+            let context = format!("seed {}, call {call}, {mode:?}", self.seed);
+            after_crash(&disk.fork(), mode, call % 7, &model, &context);
+        }
+    }
+
+    /// Lets `call` fail once, then crashes in each of `modes` and recovers; lets a call of the recovery
+    /// fail, too, and then goes on.
+    pub fn fail_at(&self, call: u64, fault: Fault, modes: &[CrashMode]) {
+        let (disk, mut model) = (self.disk.copy(call), self.model.clone());
+        disk.fail_at(call, fault);
+        let ended = run(&disk, self.seed, self.count, &mut model);
+        assert!(ended.is_err() || fault == Fault::NoSpace, "call {call} failed unnoticed");
+        for &mode in modes {
+            let context = format!("seed {}, call {call}, {fault:?}, {mode:?}", self.seed);
+            let disk = disk.fork();
+            disk.crash(mode);
+            disk.fail_at(disk.call_count() + call % 7, fault);
+            drop(open(&disk));
+            disk.calm();
+            after_crash(&disk, mode, call % 5, &model, &context);
+        }
+    }
+}
+
+fn after_crash(fs: &FaultyFs, mode: CrashMode, calls: u64, model: &Model, context: &str) {
+    fs.crash(mode);
+    fs.power_off_at(fs.call_count() + calls);
+    drop(open(fs));
+    fs.crash(mode);
+    let (recovered, history) = open(fs).unwrap_or_else(|error| panic!("{context}: {error}"));
+    model.check(&recovered, &history, context);
+    // What was found is what stays, and the log goes on from it.
+    let mut after = Model::found(&recovered, history);
+    drop(recovered);
+    run(fs, calls + 1, 20, &mut after).unwrap();
+    fs.crash(CrashMode::Drop);
+    let (recovered, history) = open(fs).unwrap_or_else(|error| panic!("{context}, later: {error}"));
+    after.check(&recovered, &history, context);
 }
 
 fn next_batch(random: &mut Random, mut last: Zxid, salt: u64) -> Vec<Entry> {
