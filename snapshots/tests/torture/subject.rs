@@ -13,8 +13,7 @@ use conclave_snapshots::{
 
 use crate::common::{DATA, EPOCHS, LOG, Random, Sink, entries_behind, open, open_aside, snapshot};
 
-const OPTIONS: LogOptions =
-    LogOptions { segment_len_bytes: 300 << 10, preallocate_bytes: 16 << 10 };
+const OPTIONS: LogOptions = LogOptions { segment_len_bytes: 40 << 10, preallocate_bytes: 16 << 10 };
 
 /// Bytes before the first record of a log, or block of a snapshot.
 pub(crate) const HEADER_LEN: usize = 24;
@@ -55,11 +54,25 @@ impl Subject {
         Self::of(fs, history, LOG, "log.")
     }
 
-    /// As [`Self::log`], and the separate record of what was synced is lost.
-    pub(crate) fn log_without_synced() -> Self {
-        let subject = Self::log();
-        subject.pristine.remove("data/synced").unwrap();
-        subject.fs.remove("data/synced").unwrap();
+    /// As [`Self::log`], with a snapshot in the place of all before the segment `index`: recovery begins
+    /// there. The segments before it are still there, and not read.
+    pub(crate) fn log_from(index: usize) -> Self {
+        let Self { fs, history, files, .. } = Self::log();
+        let first = files[index].path.strip_prefix("log/log.").unwrap();
+        let first = Zxid(u64::from_str_radix(first, 16).unwrap());
+        let base = history.partition_point(|entry| entry.zxid < first).saturating_sub(1);
+        if index > 0 {
+            snapshot(&fs, DATA, &history[base..=base]).unwrap();
+        }
+        Self::of(fs, history[base..].to_vec(), LOG, "log.")
+    }
+
+    /// The last segment of [`Self::log_from`], where the separate record of what was synced is lost.
+    pub(crate) fn last_segment_without_synced() -> Self {
+        let subject = Self::log_from(Self::log().files.len() - 1);
+        for fs in [&subject.pristine, &subject.fs] {
+            fs.remove("data/synced").unwrap();
+        }
         subject
     }
 
