@@ -7,9 +7,10 @@ use conclave_protocol::{
     zxid::{Epoch, Zxid},
 };
 use conclave_snapshots::{
-    epochs,
+    StorageError, epochs,
     fs::Fs,
     log::LogOptions,
+    owner::{self, OwnerError, Whose},
     recover::{self, NoLog, RecoverError},
 };
 use conclave_zab::{Config, Recovered};
@@ -79,6 +80,9 @@ pub struct Booted<F: Fs> {
 /// Why a member's disk does not let it start.
 #[derive(Debug, Error)]
 pub enum BootError {
+    /// The folder is another member's.
+    #[error(transparent)]
+    Owner(#[from] OwnerError),
     /// The disk fails, is of another version, or is damaged beyond what can be set aside.
     #[error(transparent)]
     Recover(#[from] RecoverError),
@@ -98,6 +102,7 @@ pub fn boot<F: Fs>(fs: F, plan: &Plan, seed: u64, wall_ms: i64) -> Result<Booted
     let shared = Shared::new(plan.me, is_alone, plan.terms.clone(), metrics, wall_ms, seed);
     let mut loader = Loader::new(seed);
     let (data, log) = (&plan.data_dir, &plan.log_dir);
+    let owner = owner::check(&fs, data, plan.me)?;
     let no_log = if plan.loss == Loss::Repaired { NoLog::Refused } else { NoLog::Lost };
     let found = recover::recover_or_set_aside(&fs, data, log, plan.log, no_log, &mut loader)?;
     for note in &found.notes {
@@ -125,6 +130,9 @@ pub fn boot<F: Fs>(fs: F, plan: &Plan, seed: u64, wall_ms: i64) -> Result<Booted
              if a majority has, --accept-loss lets them go on with what is left"
         );
     }
+    if owner == Whose::Unknown {
+        claim(&fs, data, plan.me)?;
+    }
     let dirs = Dirs { data: data.clone(), log: log.clone(), retain: plan.retain, seed };
     Ok(Booted {
         shared,
@@ -132,6 +140,14 @@ pub fn boot<F: Fs>(fs: F, plan: &Plan, seed: u64, wall_ms: i64) -> Result<Booted
         store: Store::new(fs, dirs, found.log),
         newest_snapshot: base,
     })
+}
+
+/// Writes whose data it is. On a disk that is full to the last byte the next start does that.
+fn claim<F: Fs>(fs: &F, data: &str, me: ServerId) -> Result<(), OwnerError> {
+    match owner::claim(fs, data, me) {
+        Err(StorageError::NoSpace { .. }) => Ok(()),
+        result => Ok(result?),
+    }
 }
 
 /// Nothing is logged of an epoch that was not promised: what the log shows, the file may lack only

@@ -7,8 +7,9 @@ use conclave_protocol::{
 
 use crate::{
     StorageError,
-    fs::{self, File, Fs},
-    name::{EPOCHS, TEMPORARY_SUFFIX},
+    fs::{self, Fs},
+    name::EPOCHS,
+    whole,
 };
 
 const MAGIC: [u8; 8] = *b"CNCLEPOC";
@@ -24,15 +25,7 @@ const FILE_LEN_BYTES_MAX: u64 = 4096;
 ///
 /// [`StorageError`]: the old or the new ones are there, whole.
 pub fn write<F: Fs>(fs: &F, dir: &str, epochs: Epochs) -> Result<(), StorageError> {
-    let path = path(dir);
-    let temporary = format!("{path}{TEMPORARY_SUFFIX}");
-    let mut file =
-        fs.create(&temporary).map_err(|error| StorageError::io("create", &temporary, error))?;
-    file.write_at(0, &encode(epochs))
-        .and_then(|()| file.sync())
-        .map_err(|error| StorageError::io("write", &temporary, error))?;
-    fs.rename(&temporary, &path).map_err(|error| StorageError::io("rename", &path, error))?;
-    fs.sync_dir(dir).map_err(|error| StorageError::io("sync", dir, error))
+    whole::replace(fs, dir, &path(dir), &encode(epochs))
 }
 
 /// Reads the epochs of `dir`; `None` when it has none.

@@ -8,10 +8,12 @@ pub mod fs;
 pub mod image;
 pub mod log;
 mod name;
+pub mod owner;
 mod record;
 pub mod recover;
 pub mod retain;
 pub mod set_aside;
+mod whole;
 
 pub use error::{Damage, StorageError};
 pub use record::RECORD_LEN_BYTES_MAX;

@@ -11,6 +11,9 @@ pub(crate) const EPOCHS: &str = "epochs";
 /// The file that says how far the log was synced.
 pub(crate) const SYNCED: &str = "synced";
 
+/// The file that says whose data it is.
+pub(crate) const OWNER: &str = "owner";
+
 /// What files named by a zxid hold.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Kind {

@@ -287,7 +287,8 @@ fn remove_temporaries<F: Fs>(
 ) -> Result<(), StorageError> {
     let names = fs.list(dir).map_err(|error| StorageError::io("list", dir, error))?;
     for name in names.iter().filter(|name| name.ends_with(TEMPORARY_SUFFIX)) {
-        let is_ours = ["walk.", "fetch.", "epochs."].iter().any(|ours| name.starts_with(ours));
+        let is_ours =
+            ["walk.", "fetch.", "epochs.", "owner."].iter().any(|ours| name.starts_with(ours));
         if !is_ours {
             continue;
         }

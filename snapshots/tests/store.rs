@@ -13,11 +13,12 @@ use conclave_protocol::{
 };
 use conclave_snapshots::{
     StorageError, epochs,
-    fs::{Fault, FaultyFs, File, Fs, RealFs},
+    fs::{CrashMode, Fault, FaultyFs, File, Fs, RealFs},
     image::{
         ImageReader, ImageReceiver, ImageRecord, ImageWriter, NodeRecord, SessionRecord, read_chunk,
     },
     log::LogOptions,
+    owner::{self, OwnerError, Whose},
     recover::recover,
     retain::retain,
 };
@@ -259,4 +260,38 @@ fn a_million_znodes_load_at_disk_speed() {
         })
         .unwrap();
     assert_eq!((count, info.len_bytes > 100_000_000), (1_000_000, true));
+}
+
+#[test]
+fn a_folder_is_taken_by_its_own_member_alone() {
+    let fs = FaultyFs::new(1);
+    fs.create_dir_all(DATA).unwrap();
+    let check = |fs: &FaultyFs, id| owner::check(fs, DATA, ServerId(id));
+    assert_eq!(check(&fs, 3).unwrap(), Whose::Unknown);
+    owner::claim(&fs, DATA, ServerId(3)).unwrap();
+    fs.crash(CrashMode::Drop);
+    assert_eq!(check(&fs, 3).unwrap(), Whose::Mine);
+    let refused = check(&fs, 2).unwrap_err();
+    let text = refused.to_string();
+    assert!(matches!(refused, OwnerError::Another { owner: ServerId(3), .. }), "{text}");
+    assert!(text.contains("data/owner") && text.contains("member 3"), "{text}");
+    // What cannot be read says nothing, and never names another member.
+    let bytes = fs.contents("data/owner").unwrap();
+    for bit in 0..bytes.len() * 8 {
+        let fs = fs.copy(1);
+        fs.flip("data/owner", (bit / 8) as u64, (bit % 8) as u8);
+        assert_eq!(check(&fs, 3).unwrap(), Whose::Unknown, "bit {bit}");
+    }
+    for len in 0..bytes.len() {
+        fs.set_contents("data/owner", &bytes[..len]);
+        assert_eq!(check(&fs, 3).unwrap(), Whose::Unknown, "cut to {len}");
+    }
+}
+
+#[test]
+fn the_file_that_names_the_owner_is_as_documented() {
+    let fs = FaultyFs::new(1);
+    fs.create_dir_all(DATA).unwrap();
+    owner::claim(&fs, DATA, ServerId(3)).unwrap();
+    assert_eq!(fs.contents("data/owner").unwrap(), include_bytes!("../testdata/v1/owner"));
 }
