@@ -1,7 +1,7 @@
 //! Storage torture: every byte of a log and of a snapshot of more than 1 MiB, every length of both, and
 //! every crash point and failing call of a run of 10,000 txns.
 //!
-//! `cargo test` runs a sample of each. The whole takes about half an hour of two cores:
+//! `cargo test` runs a sample of each. The whole takes longer:
 //!
 //!     cargo test --profile sim -p conclave-snapshots --test torture -- --ignored --nocapture
 //!
