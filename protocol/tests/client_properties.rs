@@ -100,7 +100,7 @@ fn change() -> impl Strategy<Value = Change> {
             Change::Create(CreateChange { path, data, acl, owner, parent_created })
         },
     );
-    let leaf = prop_oneof![
+    let znode = prop_oneof![
         create,
         path().prop_map(|path| Change::Delete { path }),
         (path(), data(), any::<i32>()).prop_map(|(path, data, version)| Change::SetData {
@@ -113,10 +113,13 @@ fn change() -> impl Strategy<Value = Change> {
             acl,
             aversion
         }),
+    ];
+    prop_oneof![
         Just(Change::CloseSession),
         any::<u32>().prop_map(|timeout_ms| Change::AttachSession { timeout_ms }),
-    ];
-    prop_oneof![leaf.clone(), prop::collection::vec(leaf, 0..4).prop_map(Change::Multi)]
+        znode.clone(),
+        prop::collection::vec(znode, 0..4).prop_map(Change::Multi)
+    ]
 }
 
 proptest! {

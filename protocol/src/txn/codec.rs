@@ -72,7 +72,11 @@ impl Txn {
     }
 }
 
-/// A multi holds no multi, so decoding never recurses further.
+/// Bytes of a change in a multi at least: its kind, and the length of a path.
+const CHANGE_IN_MULTI_LEN_MIN: usize = 5;
+
+/// A multi holds changes of znodes only: no other multi, so that decoding never recurses further, and
+/// nothing that is a single byte, of which a short record could claim to hold a great many.
 #[derive(Clone, Copy, Eq, PartialEq)]
 enum Depth {
     Outer,
@@ -133,7 +137,11 @@ impl Change {
     }
 
     fn decode(reader: &mut Reader, depth: Depth) -> Result<Self, DecodeError> {
-        Ok(match reader.u8()? {
+        let kind = reader.u8()?;
+        if depth == Depth::InMulti && !(5..=9).contains(&kind) {
+            return Err(DecodeError::Kind { what: "change in a multi", got: kind.into() });
+        }
+        Ok(match kind {
             0 => Self::Error(decode_code(reader)?),
             1 => Self::MultiError { failed_op: reader.u32()?, code: decode_code(reader)? },
             2 => {
@@ -157,9 +165,9 @@ impl Change {
                 aversion: reader.i32()?,
             },
             9 => Self::Check { path: decode_path(reader)? },
-            10 if depth == Depth::Outer => Self::Multi(
+            10 => Self::Multi(
                 reader
-                    .vector(1, |reader| Self::decode(reader, Depth::InMulti))?
+                    .vector(CHANGE_IN_MULTI_LEN_MIN, |reader| Self::decode(reader, Depth::InMulti))?
                     .unwrap_or_default(),
             ),
             got => return Err(DecodeError::Kind { what: "change", got: got.into() }),
@@ -272,6 +280,20 @@ mod tests {
         let mut bytes = Vec::new();
         txn.encode(&mut bytes);
         bytes
+    }
+
+    /// Found by the fuzzer: a change of a hundred bytes was reserved for each byte that was there.
+    #[test]
+    fn a_count_of_changes_in_a_multi_reserves_no_more_than_could_be_there() {
+        let mut record = bytes(&Txn { change: Change::Multi(Vec::new()), ..txn(Vec::new()) });
+        let count = record.len() - 4;
+        record.extend([4; 20]);
+        record[count..count + 4].copy_from_slice(&20_i32.to_be_bytes());
+        let refused = DecodeError::Length { got: 20, max: 4 };
+        assert_eq!(Txn::decode(record.clone().into()), Err(refused));
+        record[count..count + 4].copy_from_slice(&4_i32.to_be_bytes());
+        let refused = DecodeError::Kind { what: "change in a multi", got: 4 };
+        assert_eq!(Txn::decode(record.into()), Err(refused));
     }
 
     /// The bytes are on disks: other ones need another version.
