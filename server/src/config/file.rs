@@ -53,11 +53,13 @@ pub fn load(path: &str, id: Option<u8>) -> Result<(Config, Vec<Note>), ConfigErr
     Ok((config, settings.notes))
 }
 
-struct Settings {
+pub(super) struct Settings {
     file: String,
     /// The last setting of each key, and the file it is in.
     found: BTreeMap<String, (String, Property)>,
-    notes: Vec<Note>,
+    pub(super) notes: Vec<Note>,
+    /// Returns the address of a host.
+    pub(super) resolve: fn(&str) -> Option<IpAddr>,
 }
 
 impl Settings {
@@ -67,7 +69,7 @@ impl Settings {
     }
 
     /// Adds those of another file, which override those of this one.
-    fn merge(&mut self, more: Self) {
+    pub(super) fn merge(&mut self, more: Self) {
         self.notes.extend(more.notes);
         for (key, (file, property)) in more.found {
             let line = property.line;
@@ -78,9 +80,9 @@ impl Settings {
         }
     }
 
-    fn parse(path: &str, text: &str) -> Self {
-        let mut settings =
-            Self { file: path.to_owned(), found: BTreeMap::new(), notes: Vec::new() };
+    pub(super) fn parse(path: &str, text: &str) -> Self {
+        let (file, found, notes) = (path.to_owned(), BTreeMap::new(), Vec::new());
+        let mut settings = Self { file, found, notes, resolve };
         for property in properties::parse(text) {
             // ZooKeeper takes some keys as system properties only; here they may stand in the file.
             let key = property.key.strip_prefix("zookeeper.").unwrap_or(&property.key).to_owned();
@@ -118,7 +120,7 @@ impl Settings {
         }
     }
 
-    fn text(&self, key: &str) -> Option<String> {
+    pub(super) fn text(&self, key: &str) -> Option<String> {
         self.found.get(key).map(|(_, property)| property.value.clone())
     }
 
@@ -244,7 +246,7 @@ impl Settings {
         ConfigError::Missing { file: self.file.clone(), key, why }
     }
 
-    fn config(&mut self, id: Option<u8>) -> Result<Config, ConfigError> {
+    pub(super) fn config(&mut self, id: Option<u8>) -> Result<Config, ConfigError> {
         self.check_text()?;
         let servers = self.servers()?;
         self.note_addresses();
@@ -396,12 +398,9 @@ impl Settings {
             None => Ok(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
             Some("localhost") => Ok(IpAddr::V4(Ipv4Addr::LOCALHOST)),
             // Addresses need no look-up; names do, as in ZooKeeper.
-            Some(text) => {
-                let mut found = (text, 0).to_socket_addrs().into_iter().flatten();
-                found.next().map(|address| address.ip()).ok_or_else(|| {
-                    self.wrong(&key, "expected an IP address or a host name that resolves")
-                })
-            }
+            Some(text) => (self.resolve)(text).ok_or_else(|| {
+                self.wrong(&key, "expected an IP address or a host name that resolves")
+            }),
         }
     }
 
@@ -541,6 +540,11 @@ impl Settings {
         }
         Ok(id)
     }
+}
+
+fn resolve(host: &str) -> Option<IpAddr> {
+    let mut found = (host, 0).to_socket_addrs().into_iter().flatten();
+    found.next().map(|address| address.ip())
 }
 
 /// Reads a member's number. The only member of an ensemble needs no file: it can be no other.

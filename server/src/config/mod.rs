@@ -96,6 +96,28 @@ pub struct Config {
     pub listens_on_all: bool,
 }
 
+/// Reads the configuration from the text of the file `path` and of its dynamic part, as [`load`] does,
+/// but without a look at a disk or a network: `id` is this member's number, `resolve` finds hosts.
+///
+/// # Errors
+///
+/// [`ConfigError`] names file, line, key and what is accepted.
+pub fn parse(
+    path: &str,
+    text: &str,
+    dynamic: Option<&str>,
+    id: u8,
+    resolve: fn(&str) -> Option<IpAddr>,
+) -> Result<(Config, Vec<Note>), ConfigError> {
+    let mut settings = file::Settings::parse(path, text);
+    settings.resolve = resolve;
+    if let (Some(name), Some(text)) = (settings.text("dynamicConfigFile"), dynamic) {
+        settings.merge(file::Settings::parse(&name, text));
+    }
+    let config = settings.config(Some(id))?;
+    Ok((config, settings.notes))
+}
+
 /// How much a note matters.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum NoteLevel {

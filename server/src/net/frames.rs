@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 
 /// Bytes by which a frame may be too long and is still skipped, so that its client keeps its connection;
 /// beyond, the length is no length.
-pub(super) const SKIPPED_LEN_BYTES_MAX: usize = 64 << 20;
+pub const SKIPPED_LEN_BYTES_MAX: usize = 64 << 20;
 
 /// Bytes read from a socket at a time.
 const READ_LEN_BYTES: usize = 16 << 10;
@@ -18,7 +18,7 @@ const PREFIX_LEN_BYTES: usize = 4;
 
 /// What is next in a client's bytes.
 #[derive(Debug, Eq, PartialEq)]
-pub(super) enum Next {
+pub enum Next {
     /// A frame within the limit.
     Frame(Bytes),
     /// The header of a request whose frame is longer; the rest is skipped as it comes.
@@ -29,7 +29,7 @@ pub(super) enum Next {
 
 /// A client's bytes on their way in.
 #[derive(Debug, Default)]
-pub(super) struct Frames {
+pub struct Frames {
     buffer: BytesMut,
     /// Bytes still to come of a frame that is too long.
     skipped_len_bytes: usize,
@@ -37,33 +37,33 @@ pub(super) struct Frames {
 
 impl Frames {
     /// Reads what has come; returns false at the end.
-    pub(super) async fn read(&mut self, socket: &mut (impl AsyncRead + Unpin)) -> bool {
+    pub async fn read(&mut self, socket: &mut (impl AsyncRead + Unpin)) -> bool {
         self.buffer.reserve(READ_LEN_BYTES);
         matches!(socket.read_buf(&mut self.buffer).await, Ok(count) if count > 0)
     }
 
     /// Gives access to the bytes that are no frames: those of a four-letter word.
-    pub(super) fn bytes(&self) -> &[u8] {
+    pub fn bytes(&self) -> &[u8] {
         &self.buffer
     }
 
     /// Throws away what has come.
-    pub(super) fn clear(&mut self) {
+    pub fn clear(&mut self) {
         self.buffer.clear();
     }
 
     /// Returns whether a frame that is too long is still coming.
-    pub(super) const fn is_skipping(&self) -> bool {
+    pub const fn is_skipping(&self) -> bool {
         self.skipped_len_bytes > 0
     }
 
     /// Takes the first frame, which must be whole and within the limit.
-    pub(super) fn first(&mut self, len_bytes_max: usize) -> Result<Option<Bytes>, FrameError> {
+    pub fn first(&mut self, len_bytes_max: usize) -> Result<Option<Bytes>, FrameError> {
         frame::decode_frame(&mut self.buffer, len_bytes_max)
     }
 
     /// Takes what is next.
-    pub(super) fn next(&mut self, len_bytes_max: usize) -> Result<Next, FrameError> {
+    pub fn next(&mut self, len_bytes_max: usize) -> Result<Next, FrameError> {
         let skipped = self.skipped_len_bytes.min(self.buffer.len());
         self.buffer.advance(skipped);
         self.skipped_len_bytes -= skipped;

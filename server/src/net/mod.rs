@@ -1,7 +1,7 @@
 //! Sockets: the client port and the peer port. Nothing else of the server opens one.
 
 pub mod connection;
-mod frames;
+pub mod frames;
 pub mod listener;
 pub mod peers;
 mod report;
