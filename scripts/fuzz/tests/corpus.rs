@@ -2,10 +2,7 @@
 //! Method: every input that is kept, every seed, and thousands of inputs made from them. What the fuzzer
 //! does for hours, these do for seconds; a number that fails is a seed.
 
-use conclave_fuzz::{
-    TARGETS, corpus,
-    mutate::{Random, mutate},
-};
+use conclave_fuzz::{TARGETS, corpus};
 
 /// Inputs made for each target.
 const MUTATIONS: u64 = 4000;
@@ -26,17 +23,7 @@ fn every_target_stands_what_is_kept_for_it_and_what_it_begins_with() {
 #[test]
 fn every_target_stands_thousands_of_changed_inputs() {
     for target in TARGETS {
-        let mut inputs = corpus::kept(target);
-        inputs.extend((target.seeds)());
-        for seed in 0..MUTATIONS {
-            let mut random = Random(seed);
-            let input = inputs[random.below(inputs.len())].clone();
-            let other = &inputs[random.below(inputs.len())];
-            let input = mutate(input, other, &mut random);
-            if std::panic::catch_unwind(|| (target.run)(&input)).is_err() {
-                panic!("{} fails with the input of seed {seed}: {input:02x?}", target.name);
-            }
-        }
+        target.storm(0..MUTATIONS);
     }
     println!("{} inputs for each of {} targets", MUTATIONS, TARGETS.len());
 }
