@@ -144,12 +144,12 @@ fn log(input: &[u8]) {
     while !script.is_empty() {
         put_segment(&fs, &mut script, &mut written);
     }
-    let mut open = || {
+    let open = || {
         let recovered =
             recover_or_set_aside(&fs, DATA, LOG_DIR, OPTIONS, NoLog::Lost, &mut NoImages);
         recovered.ok()
     };
-    let Some(recovered) = DISK_LIMIT.hold(input.len(), &mut open) else { return };
+    let Some(recovered) = DISK_LIMIT.hold(input.len(), open) else { return };
     check_recovered(&fs, recovered, &written);
 }
 

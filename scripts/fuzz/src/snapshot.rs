@@ -105,7 +105,7 @@ fn node(number: u32, parent: u32, name: &str, owner: Owner) -> ImageRecord {
         number,
         parent,
         name: name.to_owned(),
-        data: (number % 2 == 0).then(|| "data".into()),
+        data: number.is_multiple_of(2).then(|| "data".into()),
         acl: 0,
         owner,
         czxid: zxid,
