@@ -18,6 +18,10 @@ use crate::scenario::Scenario;
 /// Ticks of silence after which a leader is given up.
 pub(crate) const SYNC_LIMIT_TICKS: u32 = 80;
 
+/// Two of the ticks of which [`SYNC_LIMIT_TICKS`] is four: a leader whose disk takes longer for a sync has
+/// to go.
+pub(crate) const SLOW_DISK_TICKS: u32 = SYNC_LIMIT_TICKS / 2;
+
 /// Makes the plan of the first member; the others' differ in who they are.
 pub(crate) fn plan(
     scenario: &Scenario,
@@ -37,6 +41,7 @@ pub(crate) fn plan(
             observers,
             init_limit_ticks: 200,
             sync_limit_ticks: SYNC_LIMIT_TICKS,
+            slow_disk_ticks: SLOW_DISK_TICKS,
             heartbeat_ticks: 10,
             election_settle_ticks: 2,
             window_entries_max: scenario.window_entries,

@@ -25,6 +25,9 @@ use crate::{
 /// Bytes of delivered txns kept for members that were away, at most.
 const WINDOW_LEN_BYTES: usize = 64 << 20;
 
+/// Ticks that a leader's disk may take for a sync while a quorum's disks take less.
+const SLOW_DISK_TICKS: u32 = 2;
+
 /// Engine ticks that a quorum of votes waits for a better one.
 const ELECTION_SETTLE_TICKS: u32 = 4;
 
@@ -194,6 +197,7 @@ impl Config {
             observers: self.members(Role::Observer),
             init_limit_ticks: self.engine_ticks(self.init_limit_ticks),
             sync_limit_ticks: self.engine_ticks(self.sync_limit_ticks),
+            slow_disk_ticks: self.engine_ticks(SLOW_DISK_TICKS),
             heartbeat_ticks: self.engine_ticks(1).div_ceil(4).max(1),
             election_settle_ticks: ELECTION_SETTLE_TICKS,
             window_entries_max: self.window_entries,

@@ -148,6 +148,8 @@ pub struct Config {
     pub init_limit_ticks: u32,
     /// Silence after which a leader or a quorum of followers is given up.
     pub sync_limit_ticks: u32,
+    /// A leader whose disk takes longer than this while a quorum's disks do not is to be replaced.
+    pub slow_disk_ticks: u32,
     /// Time between two pings.
     pub heartbeat_ticks: u32,
     /// A quorum of votes waits this long for a better one, unless all who could vote agree.

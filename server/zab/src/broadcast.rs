@@ -229,6 +229,7 @@ mod tests {
             observers: [].into(),
             init_limit_ticks: 10,
             sync_limit_ticks: 10,
+            slow_disk_ticks: 4,
             heartbeat_ticks: 1,
             election_settle_ticks: 0,
             window_entries_max: 10,

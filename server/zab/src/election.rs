@@ -10,6 +10,7 @@ use alloc::{collections::BTreeSet, vec::Vec};
 use conclave_protocol::{
     ids::ServerId,
     peer::zab::{Message, Stance, Standing, Vote},
+    zxid::{Epoch, Zxid},
 };
 
 use crate::{
@@ -77,11 +78,12 @@ impl Engine {
             && self.epochs.standing == Standing::Whole
             && !self.is_fetching
             && !self.is_disk_stuck();
-        may_vote.then(|| Vote {
-            epoch: self.epochs.current,
-            zxid: self.history.last(),
-            candidate: self.config.me,
-        })
+        // Whoever is elected takes over what this member has more: see discovery.
+        let (epoch, zxid) = match self.tick < self.yields_until {
+            true => (Epoch::default(), Zxid::ZERO),
+            false => (self.epochs.current, self.history.last()),
+        };
+        may_vote.then(|| Vote { epoch, zxid, candidate: self.config.me })
     }
 
     pub(crate) fn on_notification(&mut self, from: ServerId, heard: Heard, out: &mut Vec<Output>) {

@@ -47,6 +47,8 @@ pub struct Engine {
     pub(crate) tick: u64,
     pub(crate) round: u64,
     pub(crate) next_stream: u64,
+    /// Until then it stands for leader behind all others: its disk was slower than those of a quorum.
+    pub(crate) yields_until: u64,
     /// A snapshot is on its way to the disk: until it is known how that ended, this member does
     /// not know its own log and takes no part.
     pub(crate) is_fetching: bool,
@@ -142,6 +144,7 @@ impl Engine {
             tick: 0,
             round: 0,
             next_stream: 1,
+            yields_until: 0,
             is_fetching: false,
             phase: Phase::Looking(Looking::default()),
             role: Role::Looking,

@@ -32,6 +32,8 @@ pub(crate) struct Leading {
     pub(crate) next_heartbeat_at: u64,
     pub(crate) ping_round: u64,
     pub(crate) confirmations: Vec<Confirmation>,
+    /// What this member's disk is at although a quorum has had it on theirs, and since when.
+    pub(crate) overtaken: Option<(Mark, u64)>,
 }
 
 /// How far a leader is.
@@ -126,6 +128,7 @@ impl Engine {
             next_heartbeat_at: self.tick,
             ping_round: 0,
             confirmations: Vec::new(),
+            overtaken: None,
         });
         self.notify_all(out);
         self.progress_leading(out);

@@ -3,6 +3,8 @@
 
 use alloc::vec::Vec;
 
+use conclave_protocol::zxid::Zxid;
+
 use crate::{
     api::Output,
     engine::{Engine, Phase},
@@ -32,6 +34,27 @@ impl Engine {
         self.marks.oldest_tick().is_some_and(|oldest| oldest + sync_limit < self.tick)
     }
 
+    /// Returns whether this leader's disk alone is slow: for longer than its limit it is at something that a
+    /// quorum has had on its disks for half of that. Where all disks are slow, nobody would do better.
+    fn is_disk_slow(&mut self) -> bool {
+        let (tick, limit) = (self.tick, u64::from(self.config.slow_disk_ticks));
+        if limit >= u64::from(self.config.sync_limit_ticks) {
+            // By then it is stuck, whatever the others' do.
+            return false;
+        }
+        let committed = self.committed;
+        let is_had = |end: Option<Zxid>| end.is_some_and(|end| end <= committed);
+        let next = self.marks.pending.front().copied().filter(|(.., end)| is_had(*end));
+        let Phase::Leading(leading) = &mut self.phase else { return false };
+        let Some((mark, asked_at, _)) = next else {
+            leading.overtaken = None;
+            return false;
+        };
+        let noted = leading.overtaken.filter(|(noted, _)| *noted == mark);
+        let (_, since) = *leading.overtaken.insert(noted.unwrap_or((mark, tick)));
+        since + limit / 2 < tick && asked_at + limit < tick
+    }
+
     pub(crate) fn on_looking_tick(&mut self, out: &mut Vec<Output>) {
         let tick = self.tick;
         let Phase::Looking(looking) = &mut self.phase else { return };
@@ -59,6 +82,12 @@ impl Engine {
         if is_late || self.is_disk_stuck() || !self.has_quorum() {
             return self.look(out);
         }
+        if self.is_disk_slow() {
+            // Its log is the longest, so it would be elected again.
+            self.yields_until = tick + sync_limit;
+            return self.look(out);
+        }
+        let Phase::Leading(leading) = &self.phase else { return };
         let is_outdone = matches!(leading.stage, Stage::Synchronization(..))
             && leading.learners.values().any(|learner| learner.is_ahead())
             && !self.is_quorum_with(|learner| !learner.is_ahead());

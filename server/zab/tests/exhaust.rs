@@ -135,6 +135,8 @@ impl Ensemble {
             observers: (self.voters + 1..=self.voters + self.observers).map(ServerId).collect(),
             init_limit_ticks: 8,
             sync_limit_ticks: 4,
+            // What a slow disk brings about is for the walks.
+            slow_disk_ticks: u32::MAX,
             heartbeat_ticks: 1,
             election_settle_ticks: 0,
             window_entries_max: self.window,

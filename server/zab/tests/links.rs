@@ -234,6 +234,65 @@ fn a_leader_whose_disk_hangs_steps_down_and_is_not_elected_again_while_it_does()
 }
 
 #[test]
+fn a_leader_whose_disk_alone_is_slow_is_replaced_and_not_elected_again_at_once() {
+    let mut world = established(3);
+    let leader = world.leader().unwrap();
+    // Every sync ends, and before the disk counts as stuck.
+    let slow_ticks = config(3, 0).slow_disk_ticks + 2;
+    assert!(slow_ticks < config(3, 0).sync_limit_ticks);
+    let mut leaders = BTreeSet::new();
+    for _ in 0..4 {
+        world.member_mut(leader).is_stalled = true;
+        for _ in 0..slow_ticks {
+            assert!(write(&mut world, "one disk is slow") <= 3);
+            world.run(1);
+        }
+        leaders.insert(world.leader().unwrap());
+        world.member_mut(leader).is_stalled = false;
+        world.run(1);
+    }
+    assert!(leaders.len() == 1 && !leaders.contains(&leader), "{leader} led, then {leaders:?}");
+    world.run(10);
+    assert!(world.is_even());
+}
+
+#[test]
+fn where_all_disks_are_slow_the_leader_stays() {
+    let mut world = established(3);
+    let leader = world.leader().unwrap();
+    for _ in 0..4 {
+        let set_stalled = |world: &mut World, is_stalled| {
+            for id in world.ids() {
+                world.member_mut(id).is_stalled = is_stalled;
+            }
+        };
+        set_stalled(&mut world, true);
+        let txn = world.checker_mut().next_txn();
+        world.propose(leader, vec![txn]);
+        world.run(config(3, 0).slow_disk_ticks + 5);
+        set_stalled(&mut world, false);
+        world.run(1);
+        assert_eq!(world.leader(), Some(leader));
+    }
+}
+
+#[test]
+fn a_slow_disk_leads_where_nobody_else_can() {
+    let mut world = established(3);
+    let leader = world.leader().unwrap();
+    world.member_mut(leader).is_stalled = true;
+    let txn = world.checker_mut().next_txn();
+    world.propose(leader, vec![txn]);
+    world.run(config(3, 0).slow_disk_ticks + 3);
+    let next = world.leader().unwrap();
+    assert_ne!(next, leader);
+    // It has not written that yet and comes back with it: what was committed is on two of three.
+    world.member_mut(leader).is_stalled = false;
+    world.crash(next, 0);
+    assert!(write(&mut world, "the faster one is gone") <= COMMIT_TICKS_MAX);
+}
+
+#[test]
 fn a_leader_that_wakes_up_replaced_joins_the_new_one() {
     let mut world = established(3);
     let leader = world.leader().unwrap();

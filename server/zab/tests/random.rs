@@ -81,6 +81,7 @@ impl Run {
         config.window_entries_max = random.pick(&[2, 5, 1000]);
         config.election_settle_ticks = random.pick(&[0, 2, 8]);
         config.sync_limit_ticks = random.pick(&[5, 10, 20]);
+        config.slow_disk_ticks = random.pick(&[1, 4, 10]);
         config.heartbeat_ticks = random.pick(&[1, 4]);
         let mut world = World::new(config);
         world.start_all();

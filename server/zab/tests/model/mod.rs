@@ -69,6 +69,7 @@ pub(crate) fn config(voters: u8, observers: u8) -> Config {
         observers: (voters + 1..=voters + observers).map(ServerId).collect(),
         init_limit_ticks: 60,
         sync_limit_ticks: 20,
+        slow_disk_ticks: 10,
         heartbeat_ticks: 4,
         election_settle_ticks: 2,
         window_entries_max: 1000,
