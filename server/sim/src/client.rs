@@ -78,6 +78,8 @@ pub(crate) struct Link {
 /// One client.
 pub(crate) struct Client {
     pub(crate) number: usize,
+    /// Whether it only asks for what is new.
+    is_reader: bool,
     pub(crate) link: Option<Link>,
     session: Option<(SessionId, Bytes)>,
     links: u64,
@@ -102,9 +104,10 @@ pub(crate) struct Learned {
 }
 
 impl Client {
-    pub(crate) fn new(number: usize) -> Self {
+    pub(crate) fn new(number: usize, is_reader: bool) -> Self {
         Self {
             number,
+            is_reader,
             link: None,
             session: None,
             links: 0,
@@ -202,7 +205,8 @@ impl Client {
         let count = 1 + random.below(burst);
         let mut frames = Vec::new();
         for _ in 0..count {
-            let request = Workload { random, next_value: &mut self.next_value }.request();
+            let mut workload = Workload { random, next_value: &mut self.next_value };
+            let request = if self.is_reader { workload.look() } else { workload.request() };
             frames.push(self.ask(request, known, now_us));
         }
         frames

@@ -23,13 +23,14 @@ impl World {
         let rest_ms = range.start + self.random.below(range.end - range.start);
         self.note(rest_ms * 1000, Happening::Think(index));
         let now_us = self.now_us;
-        let client = &mut self.clients[index];
-        if client.link.is_none() {
-            let ids = self.machines.keys().copied().collect::<Vec<_>>();
+        if self.clients[index].link.is_none() {
+            let ids: Vec<ServerId> =
+                self.ids().into_iter().filter(|id| self.gray != Some(*id)).collect();
             let home = *self.random.pick(&ids);
-            let frame = client.dial(home, now_us);
+            let frame = self.clients[index].dial(home, now_us);
             return self.send_frames(index, vec![frame]);
         }
+        let client = &mut self.clients[index];
         let before = client.link.as_ref().map(|link| (link.home, link.connection.clone()));
         let frames =
             client.think(&mut self.random, self.scenario.burst, self.known, now_us, self.is_quiet);

@@ -1,7 +1,7 @@
 //! What goes wrong, and how it becomes well again.
 
 use conclave_protocol::ids::ServerId;
-use conclave_snapshots::fs::{self, CrashMode, FaultyFs, Fs};
+use conclave_snapshots::fs::{self, CrashMode, Fs};
 
 use crate::{
     machine::Machine,
@@ -37,7 +37,7 @@ impl World {
         *self.random.pick(&ids)
     }
 
-    fn draw_us(&mut self, least_ms: u64, most_ms: u64) -> u64 {
+    pub(crate) fn draw_us(&mut self, least_ms: u64, most_ms: u64) -> u64 {
         1000 * (least_ms + self.random.below(most_ms - least_ms))
     }
 
@@ -127,11 +127,35 @@ impl World {
                 let index = self.random.below(self.clients.len() as u64) as usize;
                 self.break_client(index);
             }
+            Fault::GrayDisk => {
+                let for_us = self.draw_us(1000, 12_000);
+                self.turn_gray(id, for_us);
+                self.note(for_us, Happening::Mend(Mend::Disk(id)));
+            }
+            Fault::HalfOpen => self.half_open(),
+            Fault::PromiseLost => {
+                self.machines.get_mut(&id).expect("a member").loses_promise = true;
+                // Those who look for a leader promise.
+                let leader = self.leader().unwrap_or(id);
+                if leader != id {
+                    self.end(leader, CrashMode::Drop, true);
+                }
+            }
+        }
+    }
+
+    /// Breaks a leader's connections. The others are told and choose another, while it hears nothing of
+    /// anybody and takes itself for the leader.
+    fn half_open(&mut self) {
+        let Some(leader) = self.leader() else { return };
+        self.cut_off(&[leader]);
+        for other in self.ids() {
+            self.hang_up(other, leader);
         }
     }
 
     /// Ends a process and has it started again.
-    fn end(&mut self, id: ServerId, mode: CrashMode, is_told: bool) {
+    pub(crate) fn end(&mut self, id: ServerId, mode: CrashMode, is_told: bool) {
         self.crash(id, mode, is_told);
         let in_us = if self.random.below(4) == 0 {
             self.draw_us(2000, 15_000)
@@ -175,8 +199,7 @@ impl World {
         }
         self.end(id, CrashMode::Keep, true);
         let machine = self.machines.get_mut(&id).expect("a member");
-        machine.disk = FaultyFs::new(seed);
-        machine.applied = (conclave_protocol::zxid::Zxid::ZERO, 0);
+        machine.replace_disk(seed);
     }
 
     fn cut_off(&mut self, group: &[ServerId]) {
@@ -209,7 +232,7 @@ impl World {
             Mend::Open(ways) => ways.into_iter().for_each(|way| self.network.open(way)),
             Mend::Speed(way) => self.network.speed_up(way),
             Mend::Disk(id) => {
-                self.machines.get_mut(&id).expect("a member").disk_factor = 1;
+                self.machines.get_mut(&id).expect("a member").mend_disk();
             }
             Mend::Room(id) => self.machines[&id].disk.set_capacity(None),
             Mend::Flap(way, left) => {
@@ -242,7 +265,8 @@ impl World {
         }
         for id in self.ids() {
             let machine = self.machines.get_mut(&id).expect("a member");
-            machine.disk_factor = 1;
+            machine.mend_disk();
+            machine.loses_promise = false;
             machine.paused_until_us = 0;
             machine.disk.set_capacity(None);
             machine.disk.calm();

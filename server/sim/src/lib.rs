@@ -3,13 +3,14 @@
 //! time; the same scenario gives the same run.
 //!
 //! `world` is the run, `machine` a member and its disk, `network` the links between them, `faults` what
-//! goes wrong, `settle` how a run ends. The checkers know nothing of how members work: `ledger` holds what all of them deliver
+//! goes wrong, `gray` what is promised of slow disks, `settle` how a run ends. The checkers know nothing of how members work: `ledger` holds what all of them deliver
 //! to one order, `model` is the tree that this order makes, `judge` and `watched` hold what clients
 //! are told against it.
 
 mod client;
 mod clients;
 mod faults;
+mod gray;
 mod judge;
 mod ledger;
 mod machine;

@@ -8,9 +8,12 @@ use std::{
 use bytes::Bytes;
 use conclave_protocol::{
     ids::ServerId,
-    peer::{PeerMessage, zab::Standing},
+    peer::{
+        PeerMessage,
+        zab::{Message, Standing},
+    },
     txn::{Entry, Txn},
-    zxid::Zxid,
+    zxid::{Epoch, Zxid},
 };
 use conclave_server::{
     boot::{self, Plan},
@@ -43,6 +46,15 @@ pub(crate) struct Machine {
     pub(crate) wall_offset_ms: i64,
     /// How many times longer its disk takes than usual.
     pub(crate) disk_factor: u64,
+    /// What every sync of its disk takes, in microseconds, while it is gray.
+    pub(crate) gray_sync_us: Option<u64>,
+    /// Its disk ends nothing before this.
+    pub(crate) stalled_until_us: u64,
+    /// The epoch that it was asked to promise last, and the newest that it has promised.
+    asked_epoch: Epoch,
+    promised: Epoch,
+    /// Its power fails behind its next promise.
+    pub(crate) loses_promise: bool,
     /// Whether a bit of its files has turned and nobody has made up for that yet.
     pub(crate) is_rotten: bool,
     /// What its last process had applied, and the digest of its tree then.
@@ -98,6 +110,11 @@ impl Machine {
             skew_ppm: 0,
             wall_offset_ms: 0,
             disk_factor: 1,
+            gray_sync_us: None,
+            stalled_until_us: 0,
+            asked_epoch: Epoch::default(),
+            promised: Epoch::default(),
+            loses_promise: false,
             is_rotten: false,
             applied: (Zxid::ZERO, 0),
             log: BTreeMap::new(),
@@ -153,6 +170,14 @@ impl Machine {
         let (applied, digest) = self.applied;
         let copy = boot::boot(self.disk.copy(seed), &self.plan, seed, wall_ms)
             .map_err(|error| error.to_string())?;
+        let accepted = copy.recovered.epochs.accepted;
+        assert!(
+            accepted >= self.promised,
+            "{} has promised epoch {}, its disk says {}",
+            self.id,
+            self.promised.0,
+            accepted.0
+        );
         let mut state = copy.shared.state.write();
         let last = copy.recovered.entries.last().map_or(state.last_applied, |entry| entry.zxid);
         assert!(
@@ -187,6 +212,36 @@ impl Machine {
         }
         self.process += 1;
         self.disk.crash(mode);
+    }
+
+    /// Its disk is as fast as it was.
+    pub(crate) const fn mend_disk(&mut self) {
+        self.disk_factor = 1;
+        self.gray_sync_us = None;
+        self.stalled_until_us = 0;
+    }
+
+    /// Notes what a leader asks of it.
+    pub(crate) const fn note_heard(&mut self, message: &PeerMessage) {
+        if let PeerMessage::Zab(Message::NewEpoch { epoch, .. }) = message {
+            self.asked_epoch = *epoch;
+        }
+    }
+
+    /// Notes what it promises. Returns whether its power fails now.
+    pub(crate) fn note_said(&mut self, message: &PeerMessage) -> bool {
+        if !matches!(message, PeerMessage::Zab(Message::AckEpoch { .. })) {
+            return false;
+        }
+        self.promised = self.promised.max(self.asked_epoch);
+        std::mem::take(&mut self.loses_promise)
+    }
+
+    /// Gets an empty disk, and has promised nothing.
+    pub(crate) fn replace_disk(&mut self, seed: u64) {
+        self.disk = FaultyFs::new(seed);
+        self.applied = (Zxid::ZERO, 0);
+        self.promised = Epoch::default();
     }
 
     /// Takes over what the log will hold.

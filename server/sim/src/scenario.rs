@@ -46,11 +46,17 @@ pub enum Fault {
     ClockJump,
     /// Clients' connections break.
     ClientCut,
+    /// A disk takes longer for every sync than a leader's may, or ends none, for a while.
+    GrayDisk,
+    /// All connections of a leader break, and it alone is not told.
+    HalfOpen,
+    /// The power of a member fails right behind the next promise that it makes to a leader.
+    PromiseLost,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 21] = [
         Self::Kill,
         Self::PowerLoss,
         Self::Blackout,
@@ -69,6 +75,9 @@ impl Fault {
         Self::Pause,
         Self::ClockJump,
         Self::ClientCut,
+        Self::GrayDisk,
+        Self::HalfOpen,
+        Self::PromiseLost,
     ];
 }
 
@@ -83,6 +92,8 @@ pub struct Scenario {
     pub observers: u8,
     /// Clients.
     pub clients: usize,
+    /// Of those, how many write nothing: they ask for what is new, all the time.
+    pub readers: usize,
     /// Virtual time with faults, in milliseconds.
     pub duration_ms: u64,
     /// What may go wrong.
@@ -121,6 +132,7 @@ impl Scenario {
             voters: *random.pick(&[1, 3, 3, 3, 3, 5]),
             observers: *random.pick(&[0, 0, 1, 2]),
             clients: 2 + random.below(5) as usize,
+            readers: random.below(2) as usize,
             duration_ms: 20_000 + random.below(40_000),
             faults,
             fault_every_ms: often_ms / 4..often_ms * 2,
@@ -142,6 +154,7 @@ impl Scenario {
             voters: 3,
             observers: 0,
             clients: 4,
+            readers: 0,
             duration_ms,
             faults: BTreeSet::new(),
             fault_every_ms: 1000..2000,
@@ -184,6 +197,8 @@ pub struct Report {
     pub expired: u64,
     /// Virtual time from the end of the faults to a new acknowledged write, in milliseconds.
     pub recovery_ms: u64,
+    /// Disks that turned gray with everything else well, so that what is promised then was held.
+    pub gray_disks: u64,
     /// The same for every run of one scenario and version.
     pub trace: u64,
 }
@@ -203,6 +218,7 @@ impl Report {
         self.installed += other.installed;
         self.expired += other.expired;
         self.recovery_ms = self.recovery_ms.max(other.recovery_ms);
+        self.gray_disks += other.gray_disks;
         self.trace = self.trace.rotate_left(5) ^ other.trace;
     }
 }
@@ -222,6 +238,7 @@ impl fmt::Display for Report {
         writeln!(f, "  snapshots taken: {}", self.snapshots)?;
         writeln!(f, "  snapshots installed: {}", self.installed)?;
         writeln!(f, "  sessions expired: {}", self.expired)?;
+        writeln!(f, "  gray disks survived: {}", self.gray_disks)?;
         write!(f, "  longest recovery in ms: {}", self.recovery_ms)
     }
 }

@@ -9,6 +9,7 @@ use crate::{
     client::Client,
     machine::Machine,
     plan::SYNC_LIMIT_TICKS,
+    scenario::Fault,
     world::{TICK_US, World},
 };
 
@@ -39,6 +40,13 @@ impl World {
         );
         self.report.recovery_ms = (self.now_us - since_us) / 1000;
         self.mend_all(None);
+        if self.scenario.faults.contains(&Fault::GrayDisk)
+            && self.scenario.voters > 1
+            && self.run_until(self.now_us + SETTLE_US, |world| world.all_follow())
+            && self.machines.values().all(Machine::is_whole)
+        {
+            self.promise_of_gray_disks();
+        }
         self.is_quiet = true;
         let until_us = self.now_us + SETTLE_US;
         let is_even = self.run_until(until_us, Self::is_even);
@@ -58,6 +66,14 @@ impl World {
             )
         };
         self.machines.values().map(position).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Returns whether all members serve.
+    fn all_follow(&self) -> bool {
+        self.machines.values().all(|machine| {
+            let running = machine.running.as_ref();
+            running.is_some_and(|running| running.replica.role() != Role::Looking)
+        })
     }
 
     /// Returns whether all members serve, have applied everything, hold no connection that is over, and

@@ -133,6 +133,11 @@ impl Workload<'_> {
         }
     }
 
+    /// Draws a request of a client that only wants to know what is new.
+    pub(crate) fn look(&mut self) -> Request {
+        if self.random.below(3) == 0 { Request::Sync { path: "/".into() } } else { self.read() }
+    }
+
     /// Draws one request.
     pub(crate) fn request(&mut self) -> Request {
         match self.random.below(100) {

@@ -75,6 +75,8 @@ pub(crate) enum Happening {
     ToClient(usize, u64),
     /// A member notices that a client is gone.
     Gone(ServerId, Arc<Connection>),
+    /// A member's power fails, and what it has not synced is gone.
+    PowerOff(ServerId, u64),
     /// Something goes wrong.
     Fault,
     /// It is well again.
@@ -98,6 +100,8 @@ pub(crate) struct World {
     pub(crate) is_calm: bool,
     /// Clients ask for nothing any more.
     pub(crate) is_quiet: bool,
+    /// The member whose disk is gray while everything else is well: clients keep away from it.
+    pub(crate) gray: Option<ServerId>,
     effects: Vec<Effect>,
 }
 
@@ -140,12 +144,15 @@ impl World {
             now_us: 1_000_000,
             schedule: Schedule::new(),
             network: Network::default(),
-            clients: (0..scenario.clients).map(Client::new).collect(),
+            clients: (0..scenario.clients)
+                .map(|number| Client::new(number, number < scenario.readers))
+                .collect(),
             ledger: Ledger::default(),
             report: Report::default(),
             known: Zxid::ZERO,
             is_calm: false,
             is_quiet: false,
+            gray: None,
             effects: Vec::new(),
         };
         for (index, one) in ids.iter().enumerate() {
@@ -235,6 +242,11 @@ impl World {
             Happening::ToMember(client, link) => self.frames_arrive(client, link),
             Happening::ToClient(client, link) => self.bytes_arrive(client, link),
             Happening::Gone(id, connection) => self.client_gone(id, &connection),
+            Happening::PowerOff(id, process) => {
+                if self.running(id, process).is_some() && !self.is_calm {
+                    self.end(id, CrashMode::Drop, false);
+                }
+            }
             Happening::Fault => self.fault(),
             Happening::Mend(mend) => self.mend(mend),
         }
@@ -386,7 +398,12 @@ impl World {
         let (process, disk) = (machine.process, machine.disk.clone());
         let Some(running) = &mut machine.running else { return };
         match effect {
-            Effect::Send { to, message } => self.send((id, to), message),
+            Effect::Send { to, message } => {
+                if machine.note_said(&message) {
+                    self.note(0, Happening::PowerOff(id, process));
+                }
+                self.send((id, to), message);
+            }
             Effect::Store(command) => self.work(id, Work::Command(command)),
             Effect::SendChunk { to, zxid, offset } => {
                 self.work(id, Work::SendChunk { to, zxid, offset });
@@ -420,10 +437,16 @@ impl World {
     fn sync_us(&mut self, id: ServerId) -> u64 {
         let range = self.scenario.sync_us.clone();
         let usual_us = range.start + self.random.below(range.end - range.start);
-        (usual_us * self.machines[&id].disk_factor).min(SYNC_US_MAX)
+        let machine = &self.machines[&id];
+        machine.gray_sync_us.unwrap_or_else(|| (usual_us * machine.disk_factor).min(SYNC_US_MAX))
     }
 
     fn store(&mut self, id: ServerId, process: u64) {
+        let stalled_until_us = self.machines[&id].stalled_until_us;
+        if stalled_until_us > self.now_us {
+            let in_us = (stalled_until_us - self.now_us).min(AGAIN_US);
+            return self.note(in_us, Happening::Store(id, process));
+        }
         let Some(running) = self.running(id, process) else { return };
         let turn = match running.store_turn() {
             Ok(turn) => turn,
@@ -491,6 +514,7 @@ impl World {
         match self.network.arrive(way, number) {
             Arrival::Message(message) => {
                 self.trace(u64::from(way.0.0) << 8 | u64::from(way.1.0));
+                self.machines.get_mut(&way.1).expect("a member").note_heard(&message);
                 self.step(way.1, Event::Peer { from: way.0, message });
             }
             Arrival::Shut => self.note(AGAIN_US, Happening::Message(way, number)),
