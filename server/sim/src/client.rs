@@ -1,7 +1,10 @@
 //! A client without a socket: it speaks the real protocol into a member's lane, judges every answer,
 //! keeps its session over connections, and sets its watches again.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    sync::Arc,
+};
 
 use bytes::{Bytes, BytesMut};
 use conclave_protocol::{
@@ -19,6 +22,7 @@ use conclave_protocol::{
 use conclave_server::lane::Connection;
 
 use crate::{
+    access::{self, Who},
     judge,
     ledger::Ledger,
     model::VALUE_BITS,
@@ -39,10 +43,11 @@ const PATIENCE_US: u64 = 4_000_000;
 /// A client that asks nothing for this long pings, in microseconds.
 const PING_AFTER_US: u64 = 1_500_000;
 
-/// The xids of pings, of events, and of watches set again.
+/// The xids of pings, of events, of watches set again, and of proofs.
 const PING_XID: Xid = Xid(-2);
 const EVENT_XID: Xid = Xid(-1);
 const SET_WATCHES_XID: Xid = Xid(-8);
+const AUTH_XID: Xid = Xid(-4);
 
 /// A request on its way.
 #[derive(Debug)]
@@ -63,6 +68,8 @@ pub(crate) struct Link {
     /// The member's end, once it has arrived there.
     pub(crate) connection: Option<Arc<Connection>>,
     is_greeted: bool,
+    /// Who it proves to be, first of all.
+    user: Who,
     buffer: BytesMut,
     asked: VecDeque<Asked>,
     /// Frames on their way to the member, and bytes on their way back.
@@ -91,8 +98,10 @@ pub(crate) struct Client {
 }
 
 /// What a client has learned, for the run's figures.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Learned {
+    /// Operations answered, and with what error.
+    pub(crate) outcomes: Vec<(OpCode, i32)>,
     /// Answers judged.
     pub(crate) answers: u64,
     /// Events judged.
@@ -144,6 +153,7 @@ impl Client {
             home,
             connection: None,
             is_greeted: false,
+            user: access::user_of(self.links + self.number as u64),
             buffer: BytesMut::new(),
             asked: VecDeque::new(),
             outgoing: VecDeque::new(),
@@ -215,7 +225,8 @@ impl Client {
     fn ask(&mut self, request: Request, known: Zxid, now_us: u64) -> Bytes {
         let xid = match request {
             Request::Ping => PING_XID,
-            Request::SetWatches2 { .. } => SET_WATCHES_XID,
+            Request::SetWatches { .. } | Request::SetWatches2 { .. } => SET_WATCHES_XID,
+            Request::Auth { .. } => AUTH_XID,
             _ => {
                 self.next_xid += 1;
                 Xid(self.next_xid)
@@ -255,7 +266,7 @@ impl Client {
             if link.is_greeted {
                 self.on_frame(ledger, frame, now_us, learned);
             } else {
-                frames.extend(self.on_greeting(ledger, frame, now_us, learned));
+                self.on_greeting(ledger, frame, now_us, learned, &mut frames);
             }
         }
         if is_last {
@@ -270,7 +281,8 @@ impl Client {
         frame: Bytes,
         now_us: u64,
         learned: &mut Learned,
-    ) -> Option<Bytes> {
+        frames: &mut Vec<Bytes>,
+    ) {
         let greeting = ConnectResponse::decode(frame).expect("a member greets");
         if greeting.timeout_ms == 0 {
             let session = self.session().expect("a new session is granted");
@@ -283,7 +295,7 @@ impl Client {
             learned.expired += 1;
             self.forget_session();
             self.hang_up();
-            return None;
+            return;
         }
         match self.session() {
             Some(session) => assert_eq!(session, greeting.session, "another session is granted"),
@@ -291,12 +303,15 @@ impl Client {
                 self.session = Some((greeting.session, greeting.password.unwrap_or_default()));
             }
         }
-        self.link.as_mut().expect("it was greeted").is_greeted = true;
-        if !self.watched.begin_again() {
-            return None;
+        let link = self.link.as_mut().expect("it was greeted");
+        link.is_greeted = true;
+        if let Some(user) = link.user {
+            frames.push(self.ask(user.auth(), Zxid::ZERO, now_us));
         }
-        let again = workload::set_watches(&self.watched, self.seen);
-        Some(self.ask(again, Zxid::ZERO, now_us))
+        if self.watched.begin_again() {
+            let again = workload::set_watches(&self.watched, self.seen);
+            frames.push(self.ask(again, Zxid::ZERO, now_us));
+        }
     }
 
     fn forget_session(&mut self) {
@@ -309,42 +324,66 @@ impl Client {
         let mut reader = Reader::new(frame);
         let header = ReplyHeader::decode(&mut reader).expect("a member replies");
         let (who, model, client) = (self.name(), &ledger.model, self.number);
+        let link = self.link.as_mut().expect("it was heard");
+        let (user, number) = (link.user, link.number);
         let (xid, zxid, error) = (header.xid.0, header.zxid, header.error);
-        tracing::debug!(now_us, client, xid, %zxid, error, "told");
+        tracing::debug!(now_us, client, link = number, xid, %zxid, error, "told");
         if header.xid == EVENT_XID {
             let event = WatchEvent::decode(&mut reader).expect("an event");
-            self.watched.on_event(&who, model, &event);
+            self.watched.on_event(&who, user, model, &event);
             learned.events += 1;
             return;
         }
-        let link = self.link.as_mut().expect("it was heard");
         let asked = link.asked.pop_front().expect("what is answered was asked");
         let Asked { xid, request, known, at_us } = asked;
         assert_eq!(header.xid, xid, "{who}: session order: the answer to another than {request:?}");
         assert!(at_us <= now_us, "answered before it was asked");
         learned.answers += 1;
         let opcode = request.opcode();
+        learned.outcomes.push((opcode, header.error));
         // A multi that failed tells of every operation; one that was refused as a whole does not.
         let has_body = header.error == 0 || opcode == OpCode::Multi && reader.remaining() > 0;
         let body =
             has_body.then(|| Response::decode(opcode, reader.into_rest()).expect("a reply's body"));
+        if matches!(request, Request::Auth { .. } | Request::Sasl { .. }) {
+            assert_eq!((header.zxid, header.error), (Zxid::ZERO, 0), "{who}: {request:?}");
+            return;
+        }
         self.check_order(&who, ledger, &header, &request, known);
         match &request {
-            Request::Ping | Request::WhoAmI | Request::MultiRead(_) => {}
+            Request::Ping => {}
+            Request::WhoAmI => {
+                let told = body.and_then(|body| match body {
+                    Response::WhoAmI(told) => Some(told),
+                    _ => None,
+                });
+                assert_eq!(told, Some(access::told(user)), "{who}: {request:?}");
+            }
+            Request::Reconfig { .. } => {
+                let expected = ErrorCode::ReconfigDisabled.to_wire();
+                assert_eq!(header.error, expected, "{who}: {request:?}");
+            }
+            Request::CheckWatches { path, .. } => {
+                let is_own = self.watched.is_lasting(path.as_str().expect("a path"));
+                let no_watcher = ErrorCode::NoWatcher.to_wire();
+                let is_right = header.error == 0 || header.error == no_watcher && !is_own;
+                assert!(is_right, "{who}: {request:?} is answered with {}", header.error);
+            }
             Request::GetEphemerals { .. } => {
                 self.check_ephemerals(&who, ledger, &header, body.as_ref());
             }
             Request::Sync { .. } => assert_eq!(header.error, 0, "{who}: {request:?}"),
-            Request::SetWatches2 { relative_zxid, .. } => {
+            Request::SetWatches { relative_zxid, .. }
+            | Request::SetWatches2 { relative_zxid, .. } => {
                 self.watched.set_again(&who, model, *relative_zxid, header.zxid);
             }
             Request::CloseSession => self.forget_session(),
             Request::AddWatch { .. } | Request::RemoveWatches { .. } => {}
             request if is_read(request) => {
-                judge::read(model, &who, request, &header, body.as_ref());
+                judge::read(model, &who, user, request, &header, body.as_ref());
             }
             request => {
-                judge::write(ledger, &who, request, &header, body.as_ref());
+                judge::write(ledger, &who, user, request, &header, body.as_ref());
                 if header.error != ErrorCode::SystemError.to_wire() {
                     learned.acknowledged = Some(header.zxid);
                 }
@@ -376,6 +415,9 @@ impl Client {
                 | Request::WhoAmI
                 | Request::AddWatch { .. }
                 | Request::RemoveWatches { .. }
+                | Request::CheckWatches { .. }
+                | Request::Reconfig { .. }
+                | Request::SetWatches { .. }
                 | Request::SetWatches2 { .. }
         );
         if is_ordered && !is_local {
@@ -385,8 +427,13 @@ impl Client {
             );
         }
         self.seen = at;
-        if !matches!(request, Request::SetWatches2 { .. } | Request::CloseSession) {
-            self.watched.check_told(who, &ledger.model, at);
+        let is_set_again = matches!(
+            request,
+            Request::SetWatches { .. } | Request::SetWatches2 { .. } | Request::CloseSession
+        );
+        if !is_set_again {
+            let user = self.link.as_ref().and_then(|link| link.user);
+            self.watched.check_told(who, user, &ledger.model, at);
         }
     }
 
@@ -398,11 +445,11 @@ impl Client {
         body: Option<&Response>,
     ) {
         let Some(Response::Ephemerals(paths)) = body else { panic!("{who}: {header:?}") };
-        for path in paths {
-            let path = path.as_str().expect("a path");
-            let znode = ledger.model.at(path, header.zxid);
-            assert!(znode.is_some(), "{who}: its ephemeral {path} is not there");
-        }
+        let found: BTreeSet<&str> =
+            paths.iter().map(|path| path.as_str().expect("a path")).collect();
+        let session = self.session().expect("it has asked");
+        let expected = ledger.model.ephemerals(session, header.zxid);
+        assert_eq!(found, expected, "{who}: its ephemerals at 0x{}", header.zxid);
     }
 
     fn note_watch(&mut self, ledger: &Ledger, request: &Request, header: &ReplyHeader) {

@@ -4,6 +4,7 @@ use conclave_protocol::ids::ServerId;
 use conclave_snapshots::fs::{self, CrashMode, Fs};
 
 use crate::{
+    coverage,
     machine::Machine,
     network::Way,
     scenario::Fault,
@@ -50,6 +51,7 @@ impl World {
         let faults: Vec<Fault> = self.scenario.faults.iter().copied().collect();
         let fault = *self.random.pick(&faults);
         let id = self.any_member();
+        self.report.coverage.count(coverage::FAULTS, format!("{fault:?}"));
         self.trace(fault as u64);
         tracing::info!(at_ms = self.now_us / 1000, member = id.0, ?fault, "fault");
         match fault {

@@ -14,6 +14,8 @@ use conclave_protocol::{
     zxid::Zxid,
 };
 
+use crate::{access::List, quota};
+
 /// A znode at one time.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Znode {
@@ -24,6 +26,7 @@ pub(crate) struct Znode {
     pub(crate) mzxid: Zxid,
     pub(crate) pzxid: Zxid,
     pub(crate) owner: Owner,
+    pub(crate) acl: List,
 }
 
 /// What became of a znode.
@@ -40,6 +43,9 @@ pub(crate) struct Touched {
     pub(crate) zxid: Zxid,
     pub(crate) path: String,
     pub(crate) touch: Touch,
+    /// The lists of the znode and of its parent then: they decide who hears of it.
+    pub(crate) own_list: Option<List>,
+    pub(crate) parent_list: Option<List>,
 }
 
 /// A znode's states, each with the txn that made it; `None` when it is gone.
@@ -54,6 +60,13 @@ pub(crate) struct Model {
     touches: Vec<Touched>,
     /// The newest value of each client: each writes its values in order, and each once.
     newest: BTreeMap<u64, u64>,
+    /// Znodes below the root of quotas.
+    quota_parts: usize,
+}
+
+/// Returns whether a znode is part of the service and has no beginning.
+pub(crate) fn is_always_there(path: &str) -> bool {
+    path == "/" || path == quota::ROOT
 }
 
 /// Bits of a value below the client's number.
@@ -86,6 +99,26 @@ impl Model {
             .filter(|(path, _)| self.at(path, zxid).is_some())
             .map(|(path, _)| &path[prefix.len()..])
             .collect()
+    }
+
+    /// Returns all znodes as of a txn.
+    pub(crate) fn all_at(&self, zxid: Zxid) -> impl Iterator<Item = (&str, &Arc<Znode>)> {
+        self.znodes.keys().filter_map(move |path| Some((path.as_str(), self.at(path, zxid)?)))
+    }
+
+    /// Returns how many znodes were below another as of a txn.
+    pub(crate) fn count_below(&self, top: &str, zxid: Zxid) -> usize {
+        let prefix = format!("{top}/");
+        let below = self.znodes.range(prefix.clone()..);
+        let below = below.take_while(|(path, _)| path.starts_with(&prefix));
+        below.filter(|(path, _)| self.at(path, zxid).is_some()).count()
+    }
+
+    /// Returns the ephemerals of a session as of a txn.
+    pub(crate) fn ephemerals(&self, session: SessionId, zxid: Zxid) -> BTreeSet<&str> {
+        let owner = Owner::Ephemeral(session);
+        let own = self.all_at(zxid).filter(|(_, znode)| znode.owner == owner);
+        own.map(|(path, _)| path).collect()
     }
 
     /// Returns all znodes as they are now.
@@ -122,6 +155,40 @@ impl Model {
 
     pub(crate) fn apply(&mut self, zxid: Zxid, txn: &Txn) {
         self.change(zxid, txn.session, &txn.change);
+        if self.has_quotas() {
+            self.count_quotas(zxid);
+        }
+    }
+
+    /// Returns whether there is anything that may be part of a quota.
+    pub(crate) const fn has_quotas(&self) -> bool {
+        self.quota_parts > 0
+    }
+
+    /// What the stats of a quota say is what there is.
+    fn count_quotas(&mut self, zxid: Zxid) {
+        let state = |path: &str| self.at(path, zxid).map(Arc::as_ref);
+        let covered: Vec<String> =
+            self.now().filter_map(|(path, _)| quota::limited(path)).collect();
+        let in_force = covered.into_iter().filter(|path| state(&quota::stats(path)).is_some());
+        // Stats tell once what there is when they appear, also where there are no limits yet.
+        let newest = self.touches.iter().rev().take_while(|touched| touched.zxid == zxid);
+        let created = newest.filter(|touched| touched.touch == Touch::Created);
+        let created = created.filter_map(|touched| quota::counted(&touched.path));
+        let all: Vec<(&str, &Znode)> =
+            self.now().map(|(path, znode)| (path, znode.as_ref())).collect();
+        let counted: Vec<(String, Bytes)> = in_force
+            .chain(created)
+            .map(|covered| {
+                let text = quota::usage(&covered, &all, |path| state(path).is_some()).to_string();
+                (quota::stats(&covered), text.into())
+            })
+            .collect();
+        for (path, text) in counted {
+            if self.at(&path, zxid).is_some_and(|znode| znode.data.as_ref() != Some(&text)) {
+                self.alter(zxid, &path, |znode| znode.data = Some(text));
+            }
+        }
     }
 
     fn change(&mut self, zxid: Zxid, session: SessionId, change: &Change) {
@@ -150,16 +217,17 @@ impl Model {
             Change::Create(create) => self.create(zxid, create),
             Change::Delete { path } => self.delete(zxid, path),
             Change::SetData { path, data, version } => {
-                self.note_value(data.as_ref());
+                self.note_value(path, data.as_ref());
                 self.alter(zxid, path, |znode| {
                     assert_eq!(*version, znode.version.wrapping_add(1), "versions of {path}");
                     (znode.data, znode.version, znode.mzxid) = (data.clone(), *version, zxid);
                 });
                 self.touch(zxid, path, Touch::Changed);
             }
-            Change::SetAcl { path, aversion, .. } => {
-                self.alter(zxid, path, |znode| znode.aversion = *aversion);
-            }
+            Change::SetAcl { path, acl, aversion } => self.alter(zxid, path, |znode| {
+                assert_eq!(*aversion, znode.aversion.wrapping_add(1), "list versions of {path}");
+                (znode.acl, znode.aversion) = (Arc::from(&acl[..]), *aversion);
+            }),
             Change::Multi(changes) => {
                 for change in changes {
                     self.change(zxid, session, change);
@@ -169,8 +237,8 @@ impl Model {
     }
 
     fn create(&mut self, zxid: Zxid, create: &CreateChange) {
-        let CreateChange { path, data, owner, .. } = create;
-        self.note_value(data.as_ref());
+        let CreateChange { path, data, owner, acl, .. } = create;
+        self.note_value(path, data.as_ref());
         assert!(self.at(path, zxid).is_none(), "{path} is created twice");
         if let Owner::Ephemeral(session) = owner {
             assert!(self.sessions.contains(session), "{path} belongs to {session}, which is over");
@@ -183,7 +251,9 @@ impl Model {
             mzxid: zxid,
             pzxid: zxid,
             owner: *owner,
+            acl: Arc::from(&acl[..]),
         };
+        self.quota_parts += usize::from(quota::is_part(path));
         self.set(zxid, path, Some(znode));
         self.note_child(zxid, path);
         self.touch(zxid, path, Touch::Created);
@@ -192,14 +262,15 @@ impl Model {
     fn delete(&mut self, zxid: Zxid, path: &str) {
         assert!(self.at(path, zxid).is_some(), "{path} is deleted and is not there");
         assert!(self.children(path, zxid).is_empty(), "{path} is deleted and has children");
+        self.touch(zxid, path, Touch::Deleted);
+        self.quota_parts -= usize::from(quota::is_part(path));
         self.set(zxid, path, None);
         self.note_child(zxid, path);
-        self.touch(zxid, path, Touch::Deleted);
     }
 
     fn note_child(&mut self, zxid: Zxid, path: &str) {
         let parent = path::parent(path).expect("the root neither comes nor goes");
-        if parent != "/" {
+        if !is_always_there(parent) {
             self.alter(zxid, parent, |znode| znode.pzxid = zxid);
         }
     }
@@ -219,15 +290,17 @@ impl Model {
     }
 
     fn touch(&mut self, zxid: Zxid, path: &str, touch: Touch) {
-        self.touches.push(Touched { zxid, path: path.to_owned(), touch });
+        let list = |path: &str| self.at(path, zxid).map(|znode| znode.acl.clone());
+        let (own_list, parent_list) = (list(path), path::parent(path).and_then(list));
+        let path = path.to_owned();
+        self.touches.push(Touched { zxid, path, touch, own_list, parent_list });
     }
 
     /// Exactly once, and first in, first out: a client's values come in the order it wrote them.
-    fn note_value(&mut self, data: Option<&Bytes>) {
-        let Some(value) = data.and_then(|data| data[..].try_into().ok()).map(u64::from_be_bytes)
-        else {
-            return;
-        };
+    fn note_value(&mut self, path: &str, data: Option<&Bytes>) {
+        let value =
+            data.and_then(|data| data.first_chunk()).map(|value| u64::from_be_bytes(*value));
+        let Some(value) = value.filter(|_| !quota::is_part(path)) else { return };
         let before = self.newest.insert(value >> VALUE_BITS, value);
         assert!(before.is_none_or(|before| before < value), "value {value:x} behind {before:x?}");
     }

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeSet, fmt, ops::Range};
 
-use crate::random::Random;
+use crate::{coverage::Coverage, random::Random};
 
 /// What may go wrong in a run.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -199,6 +199,8 @@ pub struct Report {
     pub recovery_ms: u64,
     /// Disks that turned gray with everything else well, so that what is promised then was held.
     pub gray_disks: u64,
+    /// What was visited.
+    pub coverage: Coverage,
     /// The same for every run of one scenario and version.
     pub trace: u64,
 }
@@ -219,6 +221,7 @@ impl Report {
         self.expired += other.expired;
         self.recovery_ms = self.recovery_ms.max(other.recovery_ms);
         self.gray_disks += other.gray_disks;
+        self.coverage.add(&other.coverage);
         self.trace = self.trace.rotate_left(5) ^ other.trace;
     }
 }
@@ -239,6 +242,7 @@ impl fmt::Display for Report {
         writeln!(f, "  snapshots installed: {}", self.installed)?;
         writeln!(f, "  sessions expired: {}", self.expired)?;
         writeln!(f, "  gray disks survived: {}", self.gray_disks)?;
+        write!(f, "{}", self.coverage)?;
         write!(f, "  longest recovery in ms: {}", self.recovery_ms)
     }
 }

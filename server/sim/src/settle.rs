@@ -111,8 +111,8 @@ impl World {
                 count += 1;
             }
             let own = state.tree.count_descendants("/").expect("the root");
-            let reserved = state.tree.count_descendants("/zookeeper").expect("it is there") + 1;
-            assert_eq!(own, count + reserved, "{} has znodes that nobody made", machine.id);
+            // /zookeeper, and what it has to begin with: config and quota.
+            assert_eq!(own, count + 3, "{} has znodes that nobody made", machine.id);
             let sessions: BTreeSet<_> = state.sessions.iter().map(|(id, _)| id).collect();
             assert_eq!(sessions, *model.sessions(), "{}: sessions", machine.id);
             for owner in state.tree.ephemeral_owners() {

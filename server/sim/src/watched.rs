@@ -2,12 +2,16 @@
 //! that shows it.
 
 use conclave_protocol::{
+    acl::Perms,
     event::{EventKind, WatchEvent},
     path,
     zxid::Zxid,
 };
 
-use crate::model::{Model, Touch, Touched};
+use crate::{
+    access::{self, Who},
+    model::{Model, Touch, Touched},
+};
 
 /// What a watch waits for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -74,12 +78,30 @@ impl Watch {
         matches!(self.kind, Kind::Data | Kind::Exist | Kind::Child)
     }
 
-    /// Returns the next touch that it has to tell, its number and its event.
-    fn due<'a>(&self, model: &'a Model) -> Option<(usize, &'a Touched, EventKind)> {
-        model
-            .touches_from(self.next)
-            .find_map(|(number, touched)| self.event(touched).map(|event| (number, touched, event)))
+    /// Returns whether a user may hear of a touch: who may not read the znode that the event names is
+    /// told nothing, and a watch that waits once has waited.
+    fn is_heard(&self, touched: &Touched, user: Who) -> bool {
+        let is_own = self.told(touched) == touched.path;
+        let list = if is_own { &touched.own_list } else { &touched.parent_list };
+        access::allows(list.as_ref(), user, Perms::READ)
     }
+
+    /// Returns the next touch that concerns it, its number, its event and whether it is heard.
+    fn due<'a>(&self, model: &'a Model, user: Who) -> Option<Due<'a>> {
+        let due = |(number, touched)| {
+            let (kind, is_heard) = (self.event(touched)?, self.is_heard(touched, user));
+            (is_heard || self.is_once()).then_some(Due { number, touched, kind, is_heard })
+        };
+        model.touches_from(self.next).find_map(due)
+    }
+}
+
+/// What a watch has to tell next, or, when it is not heard, what silences it.
+struct Due<'a> {
+    number: usize,
+    touched: &'a Touched,
+    kind: EventKind,
+    is_heard: bool,
 }
 
 fn is_below(path: &str, root: &str) -> bool {
@@ -107,6 +129,11 @@ impl Watched {
         }
     }
 
+    /// Returns whether a path is watched until that is removed.
+    pub(crate) fn is_lasting(&self, path: &str) -> bool {
+        self.watches.iter().any(|watch| watch.path == path && !watch.is_once())
+    }
+
     /// Drops the watches of a path that are not one-shot.
     pub(crate) fn remove(&mut self, path: &str) {
         self.watches.retain(|watch| watch.path != path || watch.is_once());
@@ -120,7 +147,7 @@ impl Watched {
     }
 
     /// An event came: it must be what some watch waits for, and is it for all that do.
-    pub(crate) fn on_event(&mut self, who: &str, model: &Model, event: &WatchEvent) {
+    pub(crate) fn on_event(&mut self, who: &str, user: Who, model: &Model, event: &WatchEvent) {
         let path = event.path.as_str().expect("a path");
         if self.is_set_again {
             // One for each of them, even of one znode: it is one request, and no change.
@@ -142,8 +169,10 @@ impl Watched {
         }
         let mut count = 0;
         self.watches.retain_mut(|watch| {
-            let Some((number, touched, kind)) = watch.due(model) else { return true };
-            if kind != event.kind || watch.told(touched) != path {
+            let Some(Due { number, touched, kind, is_heard }) = watch.due(model, user) else {
+                return true;
+            };
+            if !is_heard || kind != event.kind || watch.told(touched) != path {
                 return true;
             }
             count += 1;
@@ -154,18 +183,19 @@ impl Watched {
     }
 
     /// An answer showed the state as of a txn: nothing may be untold up to there.
-    pub(crate) fn check_told(&mut self, who: &str, model: &Model, zxid: Zxid) {
-        for watch in &mut self.watches {
-            let due = watch.due(model);
+    pub(crate) fn check_told(&mut self, who: &str, user: Who, model: &Model, zxid: Zxid) {
+        self.watches.retain_mut(|watch| {
+            let due = watch.due(model, user);
             // What was looked at and is not for it is not looked at again.
-            watch.next = due.map_or_else(|| model.touches_count(), |(number, ..)| number);
-            if let Some((_, touched, kind)) = due {
-                assert!(
-                    touched.zxid > zxid,
-                    "watch completeness: {who} sees 0x{zxid} before {kind:?} of {watch:?}, {touched:?}"
-                );
-            }
-        }
+            watch.next = due.as_ref().map_or_else(|| model.touches_count(), |due| due.number);
+            let Some(Due { touched, kind, is_heard, .. }) = due else { return true };
+            let is_past = touched.zxid <= zxid;
+            assert!(
+                !is_past || !is_heard,
+                "watch completeness: {who} sees 0x{zxid} before {kind:?} of {watch:?}, {touched:?}"
+            );
+            !is_past
+        });
     }
 
     /// The watches were set again, on another connection, as of a txn. What had happened between is
@@ -192,6 +222,7 @@ impl Watched {
 #[cfg(test)]
 mod tests {
     use conclave_protocol::{
+        acl::Acl,
         event::KeeperState,
         ids::{ServerId, SessionId, Xid},
         txn::{Change, CreateChange, Origin, Owner, Txn},
@@ -215,7 +246,7 @@ mod tests {
         Change::Create(CreateChange {
             path: path.to_owned(),
             data: None,
-            acl: Vec::new(),
+            acl: vec![Acl::open()],
             owner: Owner::Persistent,
             parent_created: 1,
         })
@@ -242,35 +273,35 @@ mod tests {
     #[test]
     fn a_one_shot_watch_is_told_once_and_a_lasting_one_of_all_in_order() {
         let (model, mut watched) = setting(Kind::Data);
-        watched.check_told("one", &model, zxid(1));
-        watched.on_event("one", &model, &told(EventKind::NodeDataChanged));
-        watched.check_told("one", &model, zxid(3));
+        watched.check_told("one", None, &model, zxid(1));
+        watched.on_event("one", None, &model, &told(EventKind::NodeDataChanged));
+        watched.check_told("one", None, &model, zxid(3));
         let (model, mut watched) = setting(Kind::Persistent);
-        watched.on_event("one", &model, &told(EventKind::NodeDataChanged));
-        watched.check_told("one", &model, zxid(2));
-        watched.on_event("one", &model, &told(EventKind::NodeChildrenChanged));
-        watched.check_told("one", &model, zxid(3));
+        watched.on_event("one", None, &model, &told(EventKind::NodeDataChanged));
+        watched.check_told("one", None, &model, zxid(2));
+        watched.on_event("one", None, &model, &told(EventKind::NodeChildrenChanged));
+        watched.check_told("one", None, &model, zxid(3));
     }
 
     #[test]
     #[should_panic(expected = "watch completeness")]
     fn an_answer_that_shows_what_was_not_told_is_noticed() {
         let (model, mut watched) = setting(Kind::Data);
-        watched.check_told("one", &model, zxid(2));
+        watched.check_told("one", None, &model, zxid(2));
     }
 
     #[test]
     #[should_panic(expected = "watch order")]
     fn events_out_of_order_are_noticed() {
         let (model, mut watched) = setting(Kind::Persistent);
-        watched.on_event("one", &model, &told(EventKind::NodeChildrenChanged));
+        watched.on_event("one", None, &model, &told(EventKind::NodeChildrenChanged));
     }
 
     #[test]
     #[should_panic(expected = "watch order")]
     fn an_event_told_twice_is_noticed() {
         let (model, mut watched) = setting(Kind::Data);
-        watched.on_event("one", &model, &told(EventKind::NodeDataChanged));
-        watched.on_event("one", &model, &told(EventKind::NodeDataChanged));
+        watched.on_event("one", None, &model, &told(EventKind::NodeDataChanged));
+        watched.on_event("one", None, &model, &told(EventKind::NodeDataChanged));
     }
 }

@@ -10,6 +10,7 @@ use conclave_protocol::{
 };
 
 use crate::{
+    access, quota,
     random::Random,
     watched::{Kind, Watched},
 };
@@ -19,6 +20,9 @@ const TOPS: u64 = 5;
 
 /// Of those, one that is watched recursively and one that is watched persistently.
 const LASTING: [&str; 2] = ["/0", "/1"];
+
+/// Paths that get quotas, one below another.
+const LIMITED: [&str; 3] = ["/2", "/2/1", "/3"];
 
 /// Names below each.
 const NAMES: u64 = 6;
@@ -51,7 +55,9 @@ impl Workload<'_> {
 
     fn data(&mut self) -> Option<Bytes> {
         *self.next_value += 1;
-        Some(Bytes::copy_from_slice(&self.next_value.to_be_bytes()))
+        let mut data = self.next_value.to_be_bytes().to_vec();
+        data.resize(data.len() + self.random.below(4) as usize * 8, 0);
+        Some(data.into())
     }
 
     fn version(&mut self) -> i32 {
@@ -65,13 +71,13 @@ impl Workload<'_> {
         if flags & SEQUENTIAL != 0 {
             path.push_str("/s-");
         }
-        let (data, acl) = (self.data(), Some(vec![Acl::open()]));
+        let (data, acl) = (self.data(), access::draw_list(self.random));
         Create { path: path.into(), data, acl, flags }
     }
 
     /// Draws a request that changes something.
     fn write(&mut self) -> Request {
-        match self.random.below(12) {
+        match self.random.below(13) {
             0..=3 => Request::Create(self.create()),
             4 => Request::Create2(self.create()),
             5 => Request::CreateContainer(Create { flags: CONTAINER, ..self.create_plain() }),
@@ -81,10 +87,14 @@ impl Workload<'_> {
             }
             7 => Request::Delete { path: self.path().into(), version: self.version() },
             8 => {
-                let (path, acl) = (self.path().into(), Some(vec![Acl::open()]));
-                Request::SetAcl { path, acl, version: -1 }
+                let (path, version) = (self.path().into(), self.version());
+                Request::SetAcl { path, acl: access::draw_list(self.random), version }
             }
             9 => self.multi(),
+            10 => match self.random.below(3) {
+                0 => Request::Check { path: self.path().into(), version: self.version() },
+                _ => self.quota(),
+            },
             _ => {
                 let (path, version) = (self.path().into(), self.version());
                 Request::SetData { path, data: self.data(), version }
@@ -93,14 +103,47 @@ impl Workload<'_> {
     }
 
     fn create_plain(&mut self) -> Create {
-        let (path, data, acl) = (self.path().into(), self.data(), Some(vec![Acl::open()]));
+        let (path, data) = (self.path().into(), self.data());
+        let acl = access::draw_list(self.random);
         Create { path, data, acl, flags: 0 }
+    }
+
+    /// Draws a change of a quota, of one of few paths.
+    fn quota(&mut self) -> Request {
+        let covered = *self.random.pick(&LIMITED);
+        let home = format!("{}{covered}", quota::ROOT);
+        let (limits, stats) = (quota::limits(covered), quota::stats(covered));
+        let mut bound =
+            |most| if self.random.below(4) == 0 { -1 } else { self.random.below(most) as i64 };
+        let text = quota::limits_text(bound(8), bound(150));
+        let create = |path: &str, data: Bytes| {
+            let (data, acl) = (Some(data), Some(vec![Acl::open()]));
+            Create { path: path.into(), data, acl, flags: 0 }
+        };
+        let delete = |path: &str| Op::Delete { path: path.into(), version: -1 };
+        let data = Bytes::from_static(b"count=7,bytes=7");
+        match self.random.below(8) {
+            0 => Request::Create(create(&home, Bytes::new())),
+            1 => Request::Create(create(&limits, text)),
+            2 => Request::Create(create(&stats, data)),
+            3 | 4 => Request::Multi(vec![
+                Op::Create(create(&limits, text)),
+                Op::Create(create(&stats, data)),
+            ]),
+            5 => Request::SetData { path: limits.into(), data: Some(text), version: -1 },
+            6 if self.random.below(4) == 0 => {
+                Request::SetData { path: stats.into(), data: Some(data), version: -1 }
+            }
+            _ if self.random.below(2) == 0 => Request::Multi(vec![delete(&limits), delete(&stats)]),
+            _ => Request::Delete { path: stats.into(), version: -1 },
+        }
     }
 
     fn multi(&mut self) -> Request {
         let count = 1 + self.random.below(4);
         let ops = (0..count).map(|_| match self.random.below(5) {
-            0 | 1 => Op::Create(self.create()),
+            0 => Op::Create(self.create()),
+            1 => Op::Create2(self.create()),
             2 => Op::Delete { path: self.path().into(), version: self.version() },
             3 => Op::Check { path: self.path().into(), version: self.version() },
             _ => {
@@ -117,7 +160,7 @@ impl Workload<'_> {
         // Another watch of the same path would replace a lasting one's mode.
         let watch = !LASTING.contains(&path.as_str()) && self.random.below(3) == 0;
         let path = Text::from(path);
-        match self.random.below(14) {
+        match self.random.below(16) {
             0..=2 => Request::GetData { path, watch },
             3..=5 => Request::Exists { path, watch },
             6 | 7 => Request::GetChildren2 { path, watch },
@@ -129,7 +172,19 @@ impl Workload<'_> {
                 ReadOp::GetData { path: path.clone(), watch: false },
                 ReadOp::GetChildren { path, watch: false },
             ]),
-            _ => Request::WhoAmI,
+            13 => {
+                let covered = *self.random.pick(&LIMITED);
+                Request::GetData { path: quota::stats(covered).into(), watch: false }
+            }
+            14 => Request::CheckWatches { path: (*self.random.pick(&LASTING)).into(), kind: 3 },
+            _ => match self.random.below(4) {
+                0 => Request::Sasl { token: Some(Bytes::new()) },
+                1 => {
+                    let (joining, leaving) = ("server.9=there:1:2;3".into(), "".into());
+                    Request::Reconfig { joining, leaving, members: "".into(), version: -1 }
+                }
+                _ => Request::WhoAmI,
+            },
         }
     }
 
@@ -164,6 +219,13 @@ pub(crate) fn set_watches(watched: &Watched, since: Zxid) -> Request {
             .map(|watch| watch.path.as_str().into())
             .collect()
     };
+    let lasting =
+        watched.iter().filter(|watch| matches!(watch.kind, Kind::Persistent | Kind::Recursive));
+    if lasting.count() == 0 {
+        // As clients did before there were lasting ones.
+        let (data, exist, child) = (of(Kind::Data), of(Kind::Exist), of(Kind::Child));
+        return Request::SetWatches { relative_zxid: since, data, exist, child };
+    }
     Request::SetWatches2 {
         relative_zxid: since,
         data: of(Kind::Data),

@@ -402,6 +402,7 @@ impl World {
                 if machine.note_said(&message) {
                     self.note(0, Happening::PowerOff(id, process));
                 }
+                self.report.coverage.sent(&message);
                 self.send((id, to), message);
             }
             Effect::Store(command) => self.work(id, Work::Command(command)),
@@ -564,6 +565,9 @@ impl World {
     }
 
     pub(crate) fn learn(&mut self, learned: Learned) {
+        for (opcode, error) in learned.outcomes {
+            self.report.coverage.answered(opcode, error);
+        }
         self.report.answers += learned.answers;
         self.report.watch_events += learned.events;
         self.known = self.known.max(learned.acknowledged.unwrap_or(Zxid::ZERO));
