@@ -161,13 +161,13 @@ struct Scratch<'a> {
     model: &'a Model,
     user: Who,
     before: Zxid,
-    changed: BTreeMap<String, Option<Znode>>,
+    changed: BTreeMap<String, Option<Arc<Znode>>>,
 }
 
 impl Scratch<'_> {
     fn find(&self, path: &str) -> Option<Znode> {
         match self.changed.get(path) {
-            Some(znode) => znode.clone(),
+            Some(znode) => znode.as_ref().map(|znode| Znode::clone(znode)),
             None => self.model.before(path, self.before).map(|znode| Znode::clone(znode)),
         }
     }
@@ -214,7 +214,7 @@ impl Scratch<'_> {
                     return ErrorCode::BadVersion;
                 }
                 (znode.data, znode.version) = (data.clone(), znode.version.wrapping_add(1));
-                self.changed.insert(path.to_owned(), Some(znode));
+                self.changed.insert(path.to_owned(), Some(Arc::new(znode)));
                 ErrorCode::Ok
             }
             Op::Check { path, version } => match self.find(text(path)) {
@@ -258,7 +258,7 @@ impl Scratch<'_> {
         let data = create.data.clone();
         let (czxid, mzxid, pzxid) = (at, at, at);
         let znode = Znode { data, version, aversion: 0, czxid, mzxid, pzxid, owner, acl };
-        self.changed.insert(path.to_owned(), Some(znode));
+        self.changed.insert(path.to_owned(), Some(Arc::new(znode)));
         ErrorCode::Ok
     }
 
@@ -293,19 +293,27 @@ impl Scratch<'_> {
         if !self.model.has_quotas() && !self.changed.keys().any(|path| quota::is_part(path)) {
             return false;
         }
-        let is_there = |path: &str| self.find(path).is_some();
-        let Some(covered) = quota::nearest(path, is_there) else { return false };
-        let Some(limits) = self.find(&quota::limits(&covered)) else { return false };
-        if !is_there(&quota::stats(&covered)) {
+        let before = Zxid::from_wire(self.before.to_wire() - 1);
+        let mut limited: BTreeSet<String> = self.model.limited(before).into_iter().collect();
+        for (path, znode) in &self.changed {
+            match (quota::limited(path), znode) {
+                (Some(covered), Some(_)) => _ = limited.insert(covered),
+                (Some(covered), None) => _ = limited.remove(&covered),
+                _ => {}
+            }
+        }
+        let limited: Vec<String> = limited.into_iter().collect();
+        let Some(covered) = quota::nearest(path, &limited) else { return false };
+        let Some(limits) = self.find(&quota::limits(covered)) else { return false };
+        if self.find(&quota::stats(covered)).is_none() {
             return false;
         }
-        let before = Zxid::from_wire(self.before.to_wire() - 1);
-        let mut all: BTreeMap<&str, Option<&Znode>> = BTreeMap::new();
-        all.extend(self.model.all_at(before).map(|(path, znode)| (path, Some(znode.as_ref()))));
-        all.extend(self.changed.iter().map(|(path, znode)| (path.as_str(), znode.as_ref())));
-        let all: Vec<(&str, &Znode)> =
-            all.into_iter().filter_map(|(path, znode)| Some((path, znode?))).collect();
-        let usage = quota::usage(&covered, &all, is_there);
+        let mut part: BTreeMap<&str, Option<&Arc<Znode>>> = BTreeMap::new();
+        let there = self.model.part_at(covered, before);
+        part.extend(there.map(|(path, znode)| (path, Some(znode))));
+        part.extend(self.changed.iter().map(|(path, znode)| (path.as_str(), znode.as_ref())));
+        let part = part.into_iter().filter_map(|(path, znode)| Some((path, znode?)));
+        let usage = quota::usage(covered, &limited, part);
         let (znodes, bytes) = quota::hard_limits(limits.data.as_ref());
         let is_beyond = |limit: Option<i64>, more: i64, used: i64| {
             more > 0 && limit.is_some_and(|limit| used + more > limit)

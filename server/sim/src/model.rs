@@ -3,6 +3,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    ops::Bound::{Included, Unbounded},
     sync::Arc,
 };
 
@@ -64,6 +65,16 @@ pub(crate) struct Model {
     quota_parts: usize,
 }
 
+/// Returns what a past comes to.
+fn state(past: &[(Zxid, Option<Arc<Znode>>)], is_in: impl Fn(Zxid) -> bool) -> Option<&Arc<Znode>> {
+    // Mostly it is all of it that is asked for.
+    let index = match past.last() {
+        Some((zxid, _)) if is_in(*zxid) => past.len(),
+        _ => past.partition_point(|(zxid, _)| is_in(*zxid)),
+    };
+    past[..index].last()?.1.as_ref()
+}
+
 /// Returns whether a znode is part of the service and has no beginning.
 pub(crate) fn is_always_there(path: &str) -> bool {
     path == "/" || path == quota::ROOT
@@ -84,9 +95,7 @@ impl Model {
     }
 
     fn past(&self, path: &str, is_in: impl Fn(Zxid) -> bool) -> Option<&Arc<Znode>> {
-        let past = self.znodes.get(path)?;
-        let index = past.partition_point(|(zxid, _)| is_in(*zxid));
-        past[..index].last()?.1.as_ref()
+        state(self.znodes.get(path)?, is_in)
     }
 
     /// Returns the names of a znode's children as of a txn.
@@ -96,14 +105,20 @@ impl Model {
             .range(prefix.clone()..)
             .take_while(|(path, _)| path.starts_with(&prefix))
             .filter(|(path, _)| !path[prefix.len()..].contains('/') && path.len() > prefix.len())
-            .filter(|(path, _)| self.at(path, zxid).is_some())
+            .filter(|(_, past)| state(past, |at| at <= zxid).is_some())
             .map(|(path, _)| &path[prefix.len()..])
             .collect()
     }
 
-    /// Returns all znodes as of a txn.
-    pub(crate) fn all_at(&self, zxid: Zxid) -> impl Iterator<Item = (&str, &Arc<Znode>)> {
-        self.znodes.keys().filter_map(move |path| Some((path.as_str(), self.at(path, zxid)?)))
+    /// Returns the znode of a path and all below it, as of a txn.
+    pub(crate) fn part_at(
+        &self,
+        top: &str,
+        zxid: Zxid,
+    ) -> impl Iterator<Item = (&str, &Arc<Znode>)> {
+        let from = self.znodes.range::<str, _>((Included(top), Unbounded));
+        let part = from.take_while(move |(path, _)| path.starts_with(top));
+        part.filter_map(move |(path, past)| Some((path.as_str(), state(past, |at| at <= zxid)?)))
     }
 
     /// Returns how many znodes were below another as of a txn.
@@ -111,13 +126,13 @@ impl Model {
         let prefix = format!("{top}/");
         let below = self.znodes.range(prefix.clone()..);
         let below = below.take_while(|(path, _)| path.starts_with(&prefix));
-        below.filter(|(path, _)| self.at(path, zxid).is_some()).count()
+        below.filter(|(_, past)| state(past, |at| at <= zxid).is_some()).count()
     }
 
     /// Returns the ephemerals of a session as of a txn.
     pub(crate) fn ephemerals(&self, session: SessionId, zxid: Zxid) -> BTreeSet<&str> {
         let owner = Owner::Ephemeral(session);
-        let own = self.all_at(zxid).filter(|(_, znode)| znode.owner == owner);
+        let own = self.part_at("/", zxid).filter(|(_, znode)| znode.owner == owner);
         own.map(|(path, _)| path).collect()
     }
 
@@ -155,7 +170,8 @@ impl Model {
 
     pub(crate) fn apply(&mut self, zxid: Zxid, txn: &Txn) {
         self.change(zxid, txn.session, &txn.change);
-        if self.has_quotas() {
+        let is_changed = self.touches.last().is_some_and(|touched| touched.zxid == zxid);
+        if is_changed && self.has_quotas() {
             self.count_quotas(zxid);
         }
     }
@@ -167,21 +183,21 @@ impl Model {
 
     /// What the stats of a quota say is what there is.
     fn count_quotas(&mut self, zxid: Zxid) {
-        let state = |path: &str| self.at(path, zxid).map(Arc::as_ref);
-        let covered: Vec<String> =
-            self.now().filter_map(|(path, _)| quota::limited(path)).collect();
-        let in_force = covered.into_iter().filter(|path| state(&quota::stats(path)).is_some());
+        let limited = self.limited(zxid);
+        let has_stats = |path: &&String| self.at(&quota::stats(path), zxid).is_some();
         // Stats tell once what there is when they appear, also where there are no limits yet.
         let newest = self.touches.iter().rev().take_while(|touched| touched.zxid == zxid);
         let created = newest.filter(|touched| touched.touch == Touch::Created);
         let created = created.filter_map(|touched| quota::counted(&touched.path));
-        let all: Vec<(&str, &Znode)> =
-            self.now().map(|(path, znode)| (path, znode.as_ref())).collect();
-        let counted: Vec<(String, Bytes)> = in_force
+        let counted: Vec<(String, Bytes)> = limited
+            .iter()
+            .filter(has_stats)
+            .cloned()
             .chain(created)
             .map(|covered| {
-                let text = quota::usage(&covered, &all, |path| state(path).is_some()).to_string();
-                (quota::stats(&covered), text.into())
+                let part = self.part_at(&covered, zxid);
+                let usage = quota::usage(&covered, &limited, part);
+                (quota::stats(&covered), usage.to_string().into())
             })
             .collect();
         for (path, text) in counted {
@@ -189,6 +205,11 @@ impl Model {
                 self.alter(zxid, &path, |znode| znode.data = Some(text));
             }
         }
+    }
+
+    /// Returns the paths that had limits as of a txn.
+    pub(crate) fn limited(&self, zxid: Zxid) -> Vec<String> {
+        self.part_at(quota::ROOT, zxid).filter_map(|(path, _)| quota::limited(path)).collect()
     }
 
     fn change(&mut self, zxid: Zxid, session: SessionId, change: &Change) {

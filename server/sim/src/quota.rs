@@ -1,11 +1,9 @@
 //! Quotas, written down anew: which part of the tree each covers, what there is of it, what may be.
 
-use std::fmt;
-
-use bytes::Bytes;
-use conclave_protocol::path;
+use std::{fmt, sync::Arc};
 
 use crate::model::Znode;
+use bytes::Bytes;
 
 /// Where quotas are kept.
 pub(crate) const ROOT: &str = "/zookeeper/quota";
@@ -38,13 +36,13 @@ pub(crate) fn stats(covered: &str) -> String {
     format!("{ROOT}{covered}{STATS}")
 }
 
-/// Returns the path whose quota a znode counts for: the nearest that has limits.
-pub(crate) fn nearest(path: &str, is_there: impl Fn(&str) -> bool) -> Option<String> {
-    if path.starts_with("/zookeeper") {
-        return None;
-    }
-    let above = std::iter::successors(Some(path), |path| path::parent(path));
-    above.filter(|path| *path != "/").find(|path| is_there(&limits(path))).map(str::to_owned)
+/// Returns the path whose quota a znode counts for: the nearest of those that have limits.
+pub(crate) fn nearest<'a>(path: &str, limited: &'a [String]) -> Option<&'a String> {
+    limited.iter().filter(|covered| is_at_or_below(path, covered)).max_by_key(|path| path.len())
+}
+
+fn is_at_or_below(path: &str, top: &str) -> bool {
+    path.strip_prefix(top).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// What there is of a part of the tree.
@@ -61,21 +59,17 @@ impl fmt::Display for Usage {
     }
 }
 
-/// Counts what belongs to a quota, of all znodes.
-pub(crate) fn usage(
+/// Counts what belongs to the quota of a path, of these znodes.
+pub(crate) fn usage<'a>(
     covered: &str,
-    all: &[(&str, &Znode)],
-    is_there: impl Fn(&str) -> bool,
+    limited: &[String],
+    znodes: impl Iterator<Item = (&'a str, &'a Arc<Znode>)>,
 ) -> Usage {
     let mut usage = Usage::default();
-    let is_at_or_below = |path: &str| {
-        let rest = path.strip_prefix(covered);
-        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    };
-    let has_limits = is_there(&limits(covered));
-    for (path, znode) in all.iter().filter(|(path, _)| is_at_or_below(path)) {
-        // Without limits of its own it tells of all that is there.
-        if !has_limits || nearest(path, &is_there).as_deref() == Some(covered) {
+    // Without limits of its own it tells of all that is there.
+    let has_limits = limited.iter().any(|path| path == covered);
+    for (path, znode) in znodes.filter(|(path, _)| is_at_or_below(path, covered)) {
+        if !has_limits || nearest(path, limited).is_some_and(|nearest| nearest == covered) {
             usage.znodes += 1;
             usage.bytes += len(znode.data.as_ref());
         }
@@ -115,10 +109,9 @@ mod tests {
 
     #[test]
     fn a_znode_counts_for_the_nearest_path_with_limits() {
-        let limited = ["/a", "/a/b"].map(limits);
-        let is_there = |path: &str| limited.iter().any(|limits| limits == path);
-        assert_eq!(nearest("/a/b/c", is_there).as_deref(), Some("/a/b"));
-        assert_eq!(nearest("/a/c", is_there).as_deref(), Some("/a"));
-        assert_eq!(nearest("/ab", is_there), None);
+        let limited = ["/a", "/a/b"].map(str::to_owned);
+        assert_eq!(nearest("/a/b/c", &limited), Some(&limited[1]));
+        assert_eq!(nearest("/a/c", &limited), Some(&limited[0]));
+        assert_eq!(nearest("/ab", &limited), None);
     }
 }
