@@ -19,7 +19,7 @@ use conclave_protocol::{
     response::{ReplyHeader, Response},
     zxid::Zxid,
 };
-use conclave_server::lane::Connection;
+use conclave_server::{lane::Connection, shared::LocalSessions};
 
 use crate::{
     access::{self, Who},
@@ -27,6 +27,7 @@ use crate::{
     ledger::Ledger,
     model::VALUE_BITS,
     random::Random,
+    scenario::Scenario,
     watched::{Kind, Watched},
     workload::{self, Workload},
 };
@@ -42,6 +43,9 @@ const PATIENCE_US: u64 = 4_000_000;
 
 /// A client that asks nothing for this long pings, in microseconds.
 const PING_AFTER_US: u64 = 1_500_000;
+
+/// Requests that a client lets wait for their answers before it asks for more.
+pub(crate) const UNANSWERED_MAX: usize = 64;
 
 /// The xids of pings, of events, of watches set again, and of proofs.
 const PING_XID: Xid = Xid(-2);
@@ -68,6 +72,8 @@ pub(crate) struct Link {
     /// The member's end, once it has arrived there.
     pub(crate) connection: Option<Arc<Connection>>,
     is_greeted: bool,
+    /// Its member serves reads only.
+    is_read_only: bool,
     /// Who it proves to be, first of all.
     user: Who,
     buffer: BytesMut,
@@ -87,6 +93,9 @@ pub(crate) struct Client {
     pub(crate) number: usize,
     /// Whether it only asks for what is new.
     is_reader: bool,
+    /// Whether it takes a member that serves reads only.
+    is_content_with_reads: bool,
+    local_sessions: LocalSessions,
     pub(crate) link: Option<Link>,
     session: Option<(SessionId, Bytes)>,
     links: u64,
@@ -104,6 +113,8 @@ pub(crate) struct Learned {
     pub(crate) outcomes: Vec<(OpCode, i32)>,
     /// Answers judged.
     pub(crate) answers: u64,
+    /// What a member grants it.
+    pub(crate) service: Option<&'static str>,
     /// Events judged.
     pub(crate) events: u64,
     /// The newest write it was acknowledged.
@@ -113,10 +124,12 @@ pub(crate) struct Learned {
 }
 
 impl Client {
-    pub(crate) fn new(number: usize, is_reader: bool) -> Self {
+    pub(crate) fn new(number: usize, scenario: &Scenario) -> Self {
         Self {
             number,
-            is_reader,
+            is_reader: number < scenario.readers,
+            is_content_with_reads: scenario.has_read_only && number % 3 != 1,
+            local_sessions: scenario.local_sessions,
             link: None,
             session: None,
             links: 0,
@@ -153,6 +166,7 @@ impl Client {
             home,
             connection: None,
             is_greeted: false,
+            is_read_only: false,
             user: access::user_of(self.links + self.number as u64),
             buffer: BytesMut::new(),
             asked: VecDeque::new(),
@@ -173,7 +187,7 @@ impl Client {
             timeout_ms: TIMEOUT_MS,
             session,
             password,
-            read_only: Some(false),
+            read_only: Some(self.is_content_with_reads),
         };
         let mut bytes = Vec::new();
         request.encode(&mut bytes);
@@ -201,7 +215,7 @@ impl Client {
             self.hang_up();
             return Vec::new();
         }
-        if !link.is_greeted || link.is_closing || link.asked.len() > 64 {
+        if !link.is_greeted || link.is_closing || link.asked.len() > UNANSWERED_MAX {
             return Vec::new();
         }
         let sent_us = link.sent_us;
@@ -286,12 +300,10 @@ impl Client {
         let greeting = ConnectResponse::decode(frame).expect("a member greets");
         if greeting.timeout_ms == 0 {
             let session = self.session().expect("a new session is granted");
-            let closed = ledger.model.closed_at(session);
-            assert!(
-                closed.is_some(),
-                "{}: its session is refused and was never closed",
-                self.name()
-            );
+            // What was a member's alone ends with it, and no other knows it.
+            let is_over = ledger.model.closed_at(session).is_some()
+                || self.may_be_local() && !ledger.model.was_opened(session);
+            assert!(is_over, "{}: its session is refused and was never closed", self.name());
             learned.expired += 1;
             self.forget_session();
             self.hang_up();
@@ -305,6 +317,14 @@ impl Client {
         }
         let link = self.link.as_mut().expect("it was greeted");
         link.is_greeted = true;
+        link.is_read_only = greeting.read_only == Some(true);
+        assert!(!link.is_read_only || self.is_content_with_reads, "it did not ask for reads only");
+        let what = match (link.is_read_only, ledger.model.was_opened(greeting.session)) {
+            (true, _) => "reads only",
+            (false, true) => "everything",
+            (false, false) => "everything, by a session of its member",
+        };
+        learned.service = Some(what);
         if let Some(user) = link.user {
             frames.push(self.ask(user.auth(), Zxid::ZERO, now_us));
         }
@@ -312,6 +332,41 @@ impl Client {
             let again = workload::set_watches(&self.watched, self.seen);
             frames.push(self.ask(again, Zxid::ZERO, now_us));
         }
+    }
+
+    /// Returns whether a session of its may be known to a single member.
+    fn may_be_local(&self) -> bool {
+        self.is_content_with_reads || self.local_sessions != LocalSessions::Off
+    }
+
+    /// Judges what a member says that cannot order anything, or not for this session. Returns whether
+    /// that was it.
+    fn is_refused(&mut self, ledger: &Ledger, request: &Request, header: &ReplyHeader) -> bool {
+        let session = self.session().expect("it has asked");
+        let (who, model) = (self.name(), &ledger.model);
+        let link = self.link.as_mut().expect("it was heard");
+        let is_change = !is_read(request) && !is_members_own(request);
+        let is_local_end = *request == Request::CloseSession && header.error == 0;
+        if link.is_read_only && is_change && !is_local_end {
+            let expected = ErrorCode::NotReadOnly.to_wire();
+            assert_eq!(header.error, expected, "{who}: {request:?} of a member without a leader");
+            // It may have been the end of its session, which goes on.
+            link.is_closing = false;
+        } else if header.error == ErrorCode::EphemeralOnLocalSession.to_wire() {
+            let is_right = self.local_sessions != LocalSessions::Off
+                && !model.was_opened(session)
+                && workload::creates_ephemeral(request);
+            assert!(is_right, "{who}: {request:?} is no business of a local session");
+        } else {
+            let is_end = is_local_end && self.may_be_local() && !model.was_opened(session);
+            if is_end {
+                self.forget_session();
+            }
+            return is_end;
+        }
+        assert!(header.zxid >= self.seen, "{who}: 0x{} after 0x{}", header.zxid, self.seen);
+        self.seen = header.zxid;
+        true
     }
 
     fn forget_session(&mut self) {
@@ -347,6 +402,9 @@ impl Client {
             has_body.then(|| Response::decode(opcode, reader.into_rest()).expect("a reply's body"));
         if matches!(request, Request::Auth { .. } | Request::Sasl { .. }) {
             assert_eq!((header.zxid, header.error), (Zxid::ZERO, 0), "{who}: {request:?}");
+            return;
+        }
+        if self.is_refused(ledger, &request, &header) {
             return;
         }
         self.check_order(&who, ledger, &header, &request, known);
@@ -409,18 +467,7 @@ impl Client {
         assert!(at >= self.seen, "{who}: 0x{at} after 0x{}, {request:?}", self.seen);
         assert!(ledger.contains(at), "{who} sees 0x{at}, which nobody has delivered");
         let is_ordered = matches!(request, Request::Sync { .. }) || !is_read(request);
-        let is_local = matches!(
-            request,
-            Request::Ping
-                | Request::WhoAmI
-                | Request::AddWatch { .. }
-                | Request::RemoveWatches { .. }
-                | Request::CheckWatches { .. }
-                | Request::Reconfig { .. }
-                | Request::SetWatches { .. }
-                | Request::SetWatches2 { .. }
-        );
-        if is_ordered && !is_local {
+        if is_ordered && !is_members_own(request) {
             assert!(
                 at >= known,
                 "linearizability: {who} is answered 0x{at} for {request:?}, 0x{known} was known"
@@ -482,6 +529,21 @@ impl Client {
         let path = path.as_str().expect("a path");
         self.watched.arm(&ledger.model, path, kind, header.zxid);
     }
+}
+
+/// Returns whether a member answers without asking anybody, and not from its tree.
+const fn is_members_own(request: &Request) -> bool {
+    matches!(
+        request,
+        Request::Ping
+            | Request::WhoAmI
+            | Request::AddWatch { .. }
+            | Request::RemoveWatches { .. }
+            | Request::CheckWatches { .. }
+            | Request::Reconfig { .. }
+            | Request::SetWatches { .. }
+            | Request::SetWatches2 { .. }
+    )
 }
 
 const fn is_read(request: &Request) -> bool {

@@ -7,6 +7,7 @@ use conclave_protocol::{
     opcode::OpCode,
     peer::{PeerMessage, zab::Message},
 };
+use conclave_snapshots::StorageError;
 
 /// What was visited, and how often.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -28,6 +29,20 @@ pub const FAULTS: &str = "faults";
 
 /// Kinds of sessions, and what they were served.
 pub const SERVICE: &str = "service";
+
+/// Returns what a disk was asked to do when it failed: a verb, and the kind of file.
+pub(crate) fn step(error: &StorageError) -> String {
+    match error {
+        StorageError::Io { what, file, .. } => {
+            let name = file.rsplit('/').next().unwrap_or_default();
+            let is_temporary = if name.ends_with(".tmp") { "new " } else { "" };
+            let kind = name.split('.').next().unwrap_or_default();
+            format!("{what} {is_temporary}{kind}")
+        }
+        StorageError::Poisoned => "poisoned".to_owned(),
+        _ => "other".to_owned(),
+    }
+}
 
 impl Coverage {
     pub(crate) fn answered(&mut self, opcode: OpCode, error: i32) {

@@ -19,7 +19,7 @@ const REPLACED_US: u64 = 2 * SYNC_LIMIT_TICKS as u64 * TICK_US;
 const PROGRESS_US: u64 = SYNC_LIMIT_TICKS as u64 * TICK_US;
 
 /// For how long the disk stays so, in microseconds.
-const GRAY_US: u64 = 2 * REPLACED_US + 2 * PROGRESS_US;
+const GRAY_US: u64 = REPLACED_US + 2 * PROGRESS_US;
 
 impl World {
     /// Returns who leads; of several that think so, the one of the newest reign.

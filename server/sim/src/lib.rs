@@ -8,6 +8,7 @@
 //! are told against it; `coverage` tells what was visited.
 
 mod access;
+mod bounds;
 mod client;
 mod clients;
 mod coverage;

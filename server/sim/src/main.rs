@@ -14,6 +14,7 @@ use std::{
 };
 
 use clap::Parser;
+use conclave_server::shared::LocalSessions;
 use conclave_sim::{Report, Scenario, run};
 use tracing::Level;
 
@@ -143,6 +144,9 @@ fn candidates(scenario: &Scenario) -> Vec<Scenario> {
     with(&|smaller| smaller.observers = 0);
     with(&|smaller| smaller.skew_ppm = 0);
     with(&|smaller| smaller.has_hub = false);
+    with(&|smaller| smaller.has_read_only = false);
+    with(&|smaller| smaller.local_sessions = LocalSessions::Off);
+    with(&|smaller| smaller.readers = 0);
     with(&|smaller| smaller.burst = 1);
     for fault in &scenario.faults {
         let fewer: BTreeSet<_> =

@@ -148,6 +148,11 @@ impl Model {
         &self.sessions
     }
 
+    /// Returns whether a session has ever been one of the ensemble.
+    pub(crate) fn was_opened(&self, session: SessionId) -> bool {
+        self.sessions.contains(&session) || self.closed.contains_key(&session)
+    }
+
     /// Returns the txn that closed a session.
     pub(crate) fn closed_at(&self, session: SessionId) -> Option<Zxid> {
         self.closed.get(&session).copied()

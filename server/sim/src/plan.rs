@@ -9,7 +9,7 @@ use conclave_server::{
     boot::{Loss, Plan},
     pipeline::{prepare::Rules, quota::HardLimits},
     replica::{ReapSettings, Settings},
-    shared::{LocalSessions, Terms},
+    shared::Terms,
 };
 use conclave_snapshots::log::LogOptions;
 
@@ -21,6 +21,9 @@ pub(crate) const SYNC_LIMIT_TICKS: u32 = 80;
 /// Two of the ticks of which [`SYNC_LIMIT_TICKS`] is four: a leader whose disk takes longer for a sync has
 /// to go.
 pub(crate) const SLOW_DISK_TICKS: u32 = SYNC_LIMIT_TICKS / 2;
+
+/// Time without a leader after which members serve reads, where they do.
+const READ_ONLY_AFTER_MS: u64 = 300;
 
 /// Makes the plan of the first member; the others' differ in who they are.
 pub(crate) fn plan(
@@ -60,8 +63,8 @@ pub(crate) fn plan(
             access: Access::default(),
             rules: Rules { has_ttl: true, hard_limits: HardLimits::Enforced },
             members: Bytes::new(),
-            local_sessions: LocalSessions::Off,
-            read_only_after_ms: None,
+            local_sessions: scenario.local_sessions,
+            read_only_after_ms: scenario.has_read_only.then_some(READ_ONLY_AFTER_MS),
         },
     }
 }

@@ -3,6 +3,8 @@
 
 use std::{collections::BTreeSet, fmt, ops::Range};
 
+use conclave_server::shared::LocalSessions;
+
 use crate::{coverage::Coverage, random::Random};
 
 /// What may go wrong in a run.
@@ -114,6 +116,10 @@ pub struct Scenario {
     pub window_entries: usize,
     /// How far the speed of a member's clock may be off, in parts of a million.
     pub skew_ppm: u64,
+    /// Whether new sessions are their member's alone, and what becomes of those that want ephemerals.
+    pub local_sessions: LocalSessions,
+    /// Whether members without a leader serve reads, and some clients are content with that.
+    pub has_read_only: bool,
     /// After the faults, before all links are whole: only those of one member are.
     pub has_hub: bool,
 }
@@ -143,6 +149,15 @@ impl Scenario {
             snapshot_txns: 20 + random.below(400),
             window_entries: *random.pick(&[8, 50, 300]),
             skew_ppm: *random.pick(&[0, 0, 1000, 50_000]),
+            local_sessions: *random.pick(&[
+                LocalSessions::Off,
+                LocalSessions::Off,
+                LocalSessions::Off,
+                LocalSessions::Upgraded,
+                LocalSessions::Upgraded,
+                LocalSessions::On,
+            ]),
+            has_read_only: random.below(3) == 0,
             has_hub: random.below(4) == 0,
         }
     }
@@ -165,6 +180,8 @@ impl Scenario {
             snapshot_txns: 1000,
             window_entries: 100,
             skew_ppm: 0,
+            local_sessions: LocalSessions::Off,
+            has_read_only: false,
             has_hub: false,
         }
     }
@@ -222,7 +239,8 @@ impl Report {
         self.recovery_ms = self.recovery_ms.max(other.recovery_ms);
         self.gray_disks += other.gray_disks;
         self.coverage.add(&other.coverage);
-        self.trace = self.trace.rotate_left(5) ^ other.trace;
+        // The same in whatever order threads end their seeds.
+        self.trace ^= other.trace;
     }
 }
 
@@ -243,6 +261,8 @@ impl fmt::Display for Report {
         writeln!(f, "  sessions expired: {}", self.expired)?;
         writeln!(f, "  gray disks survived: {}", self.gray_disks)?;
         write!(f, "{}", self.coverage)?;
-        write!(f, "  longest recovery in ms: {}", self.recovery_ms)
+        writeln!(f, "  longest recovery in ms: {}", self.recovery_ms)?;
+        // In letters too: it is no figure.
+        write!(f, "  trace: {:016x}", self.trace)
     }
 }

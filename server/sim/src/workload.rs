@@ -210,6 +210,18 @@ impl Workload<'_> {
     }
 }
 
+/// Returns whether a request makes a znode that ends with its session.
+pub(crate) fn creates_ephemeral(request: &Request) -> bool {
+    let is_ephemeral = |create: &Create| matches!(create.flags, 1 | 3);
+    match request {
+        Request::Create(create) | Request::Create2(create) => is_ephemeral(create),
+        Request::Multi(ops) => ops.iter().any(
+            |op| matches!(op, Op::Create(create) | Op::Create2(create) if is_ephemeral(create)),
+        ),
+        _ => false,
+    }
+}
+
 /// Returns the request that sets a client's watches again.
 pub(crate) fn set_watches(watched: &Watched, since: Zxid) -> Request {
     let of = |kind| {

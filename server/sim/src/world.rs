@@ -16,7 +16,9 @@ use conclave_snapshots::{StorageError, fs::CrashMode};
 use conclave_zab::Role;
 
 use crate::{
+    bounds,
     client::{Client, Learned},
+    coverage,
     ledger::Ledger,
     machine::{Machine, Turn, Work},
     network::{Arrival, Network, Way},
@@ -144,9 +146,7 @@ impl World {
             now_us: 1_000_000,
             schedule: Schedule::new(),
             network: Network::default(),
-            clients: (0..scenario.clients)
-                .map(|number| Client::new(number, number < scenario.readers))
-                .collect(),
+            clients: (0..scenario.clients).map(|number| Client::new(number, scenario)).collect(),
             ledger: Ledger::default(),
             report: Report::default(),
             known: Zxid::ZERO,
@@ -342,6 +342,7 @@ impl World {
         if let Some(event) = running.look_at_room() {
             self.step(id, event);
         }
+        bounds::check(&self.machines[&id], &self.scenario);
         self.note(ROOM_US, Happening::Room(id, process));
     }
 
@@ -495,6 +496,9 @@ impl World {
     /// A member whose storage fails ends, as the driver ends it.
     fn storage_failed(&mut self, id: ServerId, error: &StorageError) {
         let disk = &self.machines[&id].disk;
+        if !disk.has_power() {
+            self.report.coverage.count(coverage::CRASHES, coverage::step(error));
+        }
         let mode =
             if disk.has_power() { CrashMode::Keep } else { *self.random.pick(&CrashMode::ALL) };
         tracing::info!(at_ms = self.now_us / 1000, member = id.0, %error, "storage failed");
@@ -567,6 +571,9 @@ impl World {
     pub(crate) fn learn(&mut self, learned: Learned) {
         for (opcode, error) in learned.outcomes {
             self.report.coverage.answered(opcode, error);
+        }
+        if let Some(service) = learned.service {
+            self.report.coverage.count(coverage::SERVICE, service);
         }
         self.report.answers += learned.answers;
         self.report.watch_events += learned.events;

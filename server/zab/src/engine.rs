@@ -184,6 +184,11 @@ impl Engine {
         self.history.between(self.history.base(), self.history.last())
     }
 
+    /// Returns how many entries of the log are in memory.
+    pub fn entries_count(&self) -> usize {
+        self.history.len()
+    }
+
     /// Returns the epochs, durable or about to be.
     pub const fn epochs(&self) -> Epochs {
         self.epochs

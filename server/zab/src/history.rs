@@ -41,6 +41,10 @@ impl History {
         self.entries.back().map_or(self.base, |entry| entry.zxid)
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
     pub(crate) fn push(&mut self, entry: Entry) {
         assert!(self.last().is_followed_by(entry.zxid), "a log has no gaps");
         self.len_bytes += entry.txn.len();
