@@ -129,22 +129,27 @@ impl Scenario {
     pub fn draw(seed: u64) -> Self {
         let mut random = Random::new(seed ^ 0x5ce9_a710);
         let share = 1 + random.below(8);
-        let faults = Fault::ALL.into_iter().filter(|_| random.below(9) < share).collect();
+        let faults: BTreeSet<Fault> =
+            Fault::ALL.into_iter().filter(|_| random.below(9) < share).collect();
         let often_ms = *random.pick(&[300, 1000, 4000]);
-        let slow_us = *random.pick(&[1, 1, 10, 40]);
-        let sync_us = *random.pick(&[200, 2000, 10_000]);
+        // A leader that is cut off finds out soon: only who is faster can catch it.
+        let is_fast = faults.contains(&Fault::HalfOpen) && random.below(2) == 0;
+        let slow_us = if is_fast { 1 } else { *random.pick(&[1, 1, 10, 40]) };
+        let sync_us = if is_fast { 200 } else { *random.pick(&[200, 2000, 10_000]) };
+        let think_ms =
+            if is_fast { 1..20 } else { random.pick(&[1..20, 10..200, 50..500]).clone() };
         Self {
             seed,
             voters: *random.pick(&[1, 3, 3, 3, 3, 5]),
             observers: *random.pick(&[0, 0, 1, 2]),
             clients: 2 + random.below(5) as usize,
-            readers: random.below(2) as usize,
+            readers: if is_fast { 1 } else { random.below(2) as usize },
             duration_ms: 20_000 + random.below(40_000),
             faults,
             fault_every_ms: often_ms / 4..often_ms * 2,
             delay_us: 50 * slow_us..600 * slow_us,
             sync_us: sync_us / 2..sync_us * 2,
-            think_ms: random.pick(&[1..20, 10..200, 50..500]).clone(),
+            think_ms,
             burst: 1 + random.below(8),
             snapshot_txns: 20 + random.below(400),
             window_entries: *random.pick(&[8, 50, 300]),
