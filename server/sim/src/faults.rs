@@ -233,6 +233,8 @@ impl World {
         match mend {
             Mend::Open(ways) => ways.into_iter().for_each(|way| self.network.open(way)),
             Mend::Speed(way) => self.network.speed_up(way),
+            // One that is gray on purpose stays so, whatever was noted before.
+            Mend::Disk(id) if self.gray == Some(id) => {}
             Mend::Disk(id) => {
                 self.machines.get_mut(&id).expect("a member").mend_disk();
             }
