@@ -56,7 +56,7 @@ pub fn admit_connect(
     }
     // A password of another length is a wrong one: no session has the zero password.
     let claimed = request.password.as_deref().and_then(|bytes| bytes.try_into().ok());
-    Ok(stage.attach(request.session, Password(claimed.unwrap_or_default())))
+    stage.attach(request.session, Password(claimed.unwrap_or_default()))
 }
 
 fn negotiate(asked_ms: i32, terms: &Terms) -> u32 {
@@ -87,7 +87,11 @@ impl Stage<'_> {
         Some(self.submit(session, password, Action::Open { timeout_ms, password }))
     }
 
-    fn attach(&self, session: SessionId, password: Password) -> Option<Submission> {
+    fn attach(
+        &self,
+        session: SessionId,
+        password: Password,
+    ) -> Result<Option<Submission>, AdmitError> {
         self.connection.set_session(session);
         let timeout_ms = self.timeout_ms;
         if let Some(local) = self.shared.locals.find(session) {
@@ -96,17 +100,22 @@ impl Stage<'_> {
             } else {
                 self.refuse(session);
             }
-            return None;
+            return Ok(None);
         }
         if self.service == Service::Full {
-            return Some(self.submit(session, password, Action::Attach { timeout_ms, password }));
+            let action = Action::Attach { timeout_ms, password };
+            return Ok(Some(self.submit(session, password, action)));
         }
         let found = self.shared.state.read().sessions.find(session).copied();
-        match found.filter(|found| found.password == password) {
-            Some(found) => self.greet(session, password, found.timeout_ms),
-            None => self.refuse(session),
+        match found {
+            Some(found) if found.password == password => {
+                self.greet(session, password, found.timeout_ms);
+            }
+            Some(_) => self.refuse(session),
+            // It may be younger than what this member has: who has no leader cannot tell that it is over.
+            None => return Err(AdmitError::NotServing),
         }
-        None
+        Ok(None)
     }
 
     fn serve_local(&self, session: SessionId, password: Password) {
@@ -183,4 +192,70 @@ pub(super) fn granted(
 /// What a client is told whose session is unknown, over, or not its own.
 pub(super) fn refused(read_only: Option<bool>) -> ConnectResponse {
     granted(SessionId::NONE, Password::ZERO, 0, read_only)
+}
+
+#[cfg(test)]
+mod tests {
+    use conclave_protocol::ids::ServerId;
+
+    use super::*;
+    use crate::{
+        acl::Access,
+        metric::MemberMetrics,
+        pipeline::{prepare::Rules, quota::HardLimits},
+        watch::ConnId,
+    };
+
+    const SESSION: SessionId = SessionId(7);
+    const PASSWORD: Password = Password([1; 16]);
+
+    fn shared() -> Shared {
+        let me = ServerId(1);
+        let terms = Terms {
+            session_timeout_ms_min: 4000,
+            session_timeout_ms_max: 40_000,
+            frame_len_bytes_max: 1 << 20,
+            access: Access::default(),
+            rules: Rules { has_ttl: true, hard_limits: HardLimits::Enforced },
+            members: Bytes::new(),
+            local_sessions: LocalSessions::Off,
+            read_only_after_ms: Some(0),
+        };
+        let shared = Shared::new(me, false, terms, MemberMetrics::new(me), 0, 1);
+        shared.set_service(Service::ReadOnly);
+        shared
+    }
+
+    /// Asks for a session, and returns what becomes of that.
+    fn attach(shared: &Shared, password: Password) -> Result<Greeting, AdmitError> {
+        let address = ([127, 0, 0, 1], 1).into();
+        let connection =
+            Arc::new(Connection::new(ConnId(1), address, Arc::from([]), shared.meters(), 0));
+        let request = ConnectRequest {
+            protocol_version: 0,
+            last_zxid_seen: Zxid::ZERO,
+            timeout_ms: 5000,
+            session: SESSION,
+            password: Some(Bytes::copy_from_slice(&password.0)),
+            read_only: Some(true),
+        };
+        let mut frame = Vec::new();
+        request.encode(&mut frame);
+        let submission = admit_connect(shared, &connection, frame.into(), PASSWORD)?;
+        assert!(submission.is_none(), "there is no leader to submit it to");
+        Ok(connection.greeting())
+    }
+
+    #[test]
+    fn a_member_without_a_leader_does_not_say_of_a_session_that_it_has_not_heard_of_that_it_is_over()
+     {
+        let shared = shared();
+        // It may have begun with a leader that this member has not heard since.
+        assert_eq!(attach(&shared, PASSWORD), Err(AdmitError::NotServing));
+        let session =
+            crate::session::Session { timeout_ms: 5000, password: PASSWORD, owner: ServerId(2) };
+        shared.state.write().sessions.open(SESSION, session);
+        assert_eq!(attach(&shared, PASSWORD), Ok(Greeting::Granted));
+        assert_eq!(attach(&shared, Password([2; 16])), Ok(Greeting::Refused));
+    }
 }
