@@ -99,6 +99,19 @@ fn without_faults_no_session_ends_and_nobody_stops_leading() {
     assert_eq!((sum.expired, sum.reigns, sum.restarts), (0, 6, 0), "{sum}");
 }
 
+/// Seed 27: a member that served reads only installed a snapshot under its clients, whose watches were
+/// told nothing of what had changed between.
+#[test]
+fn no_snapshot_is_put_under_those_who_are_served_reads() {
+    run_all(27..28, |_| ());
+    let sum = run_all(700..706, |scenario| {
+        scenario.faults = [Fault::Kill, Fault::Isolation, Fault::Replace].into();
+        (scenario.voters, scenario.observers) = (3, 1);
+        (scenario.has_read_only, scenario.window_entries) = (true, 8);
+    });
+    assert!(sum.installed > 0 && sum.coverage.of(SERVICE, "reads only") > 0, "{sum}");
+}
+
 #[test]
 fn the_same_scenario_gives_the_same_run() {
     for seed in 400..406 {

@@ -10,7 +10,7 @@ use conclave_protocol::{
 use conclave_zab::Input;
 
 use super::{Effect, Replica, StoreCommand};
-use crate::state::State;
+use crate::{shared::Service, state::State};
 
 /// The snapshot files of this member and of the one it fetches from.
 #[derive(Debug)]
@@ -182,6 +182,11 @@ impl Replica {
         self.images.fetch = None;
         self.images.newest = zxid;
         self.since_snapshot = (0, 0);
+        if self.shared.service() == Service::ReadOnly {
+            // The snapshot tells no watch what lies between: who set one sets it again when it is back.
+            self.shared.set_service(Service::None);
+            self.end_read_only();
+        }
         self.shared.state.write().install(state);
         self.engine_step(Input::Installed { zxid }, effects);
     }
