@@ -65,7 +65,8 @@ impl World {
         let mut known = self.known;
         let mut progress_us = since_us;
         while self.now_us < until_us {
-            let is_first = is_leaders && self.now_us < since_us + REPLACED_US;
+            // At first clients have to leave: the leader with its role, or the follower that holds them up.
+            let is_first = self.now_us < since_us + REPLACED_US;
             let limit_us = if is_first { REPLACED_US } else { PROGRESS_US };
             let before = known;
             let is_live = self.run_until(progress_us + limit_us, |world| world.known > before);
