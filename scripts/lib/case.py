@@ -107,3 +107,9 @@ def missing(what, package):
     """Ends the process because `what` is not installed, saying where it comes from."""
     print(f"FAILED: {what} is missing; install {package} (.ci/run does)", file=sys.stderr, flush=True)
     os._exit(1)
+
+
+def skip(reason):
+    """Ends the process because this machine cannot run the test; in CI, that is a failure."""
+    print(f"{'FAILED' if os.environ.get('CI') else 'SKIPPED'}: {reason}", file=sys.stderr, flush=True)
+    os._exit(1 if os.environ.get("CI") else 0)

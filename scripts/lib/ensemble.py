@@ -61,6 +61,7 @@ class Member:
     def __init__(self, ensemble, server_id, ports):
         self.ensemble = ensemble
         self.id = server_id
+        self.host = ensemble.network.address(server_id) if ensemble.network else "127.0.0.1"
         self.client_port, self.peer_port, self.election_port = ports
         self.dir = os.path.join(ensemble.dir, f"member{server_id}")
         self.data_dir = os.path.join(self.dir, "data")
@@ -68,12 +69,19 @@ class Member:
         self.log_path = os.path.join(self.dir, "log.txt")
         self.process = None
         self.told_to_end = False
+        # What its process finds in its environment besides.
+        self.env = {}
         os.makedirs(self.data_dir)
 
     @property
     def address(self):
         """The client address, `host:port`."""
-        return f"127.0.0.1:{self.client_port}"
+        return f"{self.host}:{self.client_port}"
+
+    @property
+    def at(self):
+        """The client address as `Wire` takes it."""
+        return (self.host, self.client_port)
 
     @property
     def pid(self):
@@ -90,7 +98,7 @@ class Member:
         self.told_to_end = False
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(self.ensemble.command(self), stdin=subprocess.DEVNULL, stdout=log,
-                                            stderr=subprocess.STDOUT, cwd=self.dir)
+                                            stderr=subprocess.STDOUT, cwd=self.dir, env={**os.environ, **self.env})
 
     def kill(self):
         """Ends the process with SIGKILL, as a crash would, and waits until it is gone."""
@@ -123,7 +131,7 @@ class Member:
     def word(self, text, timeout_s=2.0):
         """Returns the answer to a four-letter word, or None when there is none."""
         try:
-            with socket.create_connection(("127.0.0.1", self.client_port), timeout_s) as stream:
+            with socket.create_connection(self.at, timeout_s) as stream:
                 stream.sendall(text.encode())
                 answer = b""
                 while True:
@@ -159,10 +167,11 @@ class Member:
 
 
 class Ensemble:
-    """All members, started on entering the block; with `cuttable` their links to each other can be cut."""
+    """All members, started on entering the block; with `cuttable` their links to each other can be cut, with a
+    `network` each lives in a namespace of its own."""
 
-    def __init__(self, count, kind="conclave", config=None, cuttable=False):
-        self.kind = kind
+    def __init__(self, count, kind="conclave", config=None, cuttable=False, network=None):
+        self.kind, self.network = kind, network
         self.config = dict(config or {})
         if kind == "conclave":
             self.binary = conclave_binary("conclaved")
@@ -201,13 +210,14 @@ class Ensemble:
                 forwarder = self.link_ports.pop()
                 self.links.add((member.id, other.id), forwarder, real)
                 ports[index] = forwarder
-        return f"server.{other.id}=127.0.0.1:{ports[0]}:{ports[1]}"
+        return f"server.{other.id}={other.host}:{ports[0]}:{ports[1]}"
 
     def command(self, member):
         """Returns the command line that runs `member`."""
+        inside = self.network.inside(member.id) if self.network else []
         if self.kind == "conclave":
-            return [self.binary, "--config", member.config_path]
-        return [self.java, "-Xmx768m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
+            return [*inside, self.binary, "--config", member.config_path]
+        return [*inside, self.java, "-Xmx768m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
                 "-cp", f"{SLF4J_JAR}:{ZOOKEEPER_JAR}",
                 "org.apache.zookeeper.server.quorum.QuorumPeerMain", member.config_path]
 

@@ -68,12 +68,12 @@ def multi_error(body):
 
 
 class Wire:
-    """One connection with one session."""
+    """One connection with one session; `at` is a port of this machine, or a pair of host and port."""
 
-    def __init__(self, port, session_timeout_ms=10000, timeout_s=5.0, session=(0, b"\0" * 16)):
+    def __init__(self, at, session_timeout_ms=10000, timeout_s=5.0, session=(0, b"\0" * 16)):
         self.xid = 0
         try:
-            self.stream = socket.create_connection(("127.0.0.1", port), timeout_s)
+            self.stream = socket.create_connection(at if isinstance(at, tuple) else ("127.0.0.1", at), timeout_s)
             self.stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self.stream.sendall(jute.connect_frame(*session, session_timeout_ms))
             facts, self.session_id, self.password = jute.connect_facts(self._frame())
@@ -120,14 +120,18 @@ class Wire:
             raise WireError(f"send: {error}") from error
         return self.xid
 
+    def receive_any(self):
+        """Returns the next frame, be it an answer, a watch event or a ping's answer."""
+        try:
+            frame = self._frame()
+        except OSError as error:
+            raise WireError(f"receive: {error}") from error
+        return Reply(*HEADER.unpack_from(frame, 0), frame[HEADER.size:])
+
     def receive(self):
         """Returns the next answer that is neither a watch event nor a ping's."""
         while True:
-            try:
-                frame = self._frame()
-            except OSError as error:
-                raise WireError(f"receive: {error}") from error
-            reply = Reply(*HEADER.unpack_from(frame, 0), frame[HEADER.size:])
+            reply = self.receive_any()
             if reply.xid not in (WATCH_XID, PING_XID):
                 return reply
 
@@ -149,6 +153,11 @@ class Wire:
     def create(self, path, data=b"", flags=0):
         """Creates a znode and returns the error code."""
         return self.call(CREATE, create_body(path, data, flags)).err
+
+    def create_named(self, path, data=b"", flags=0):
+        """Creates a znode and returns `(error code, its path or None)`: for sequential ones."""
+        reply = self.call(CREATE, create_body(path, data, flags))
+        return reply.err, (jute.Reader(reply.body).text() if reply.err == OK else None)
 
     def set(self, path, data, version=-1):
         """Sets data and returns `(error code, new version or None)`."""
@@ -201,12 +210,12 @@ def read_many(wire, opcode, paths, answer, window=256):
         yield waiting.popleft(), answer(wire.receive())
 
 
-def dump(port, root="/", skip=("/zookeeper",)):
+def dump(at, root="/", skip=("/zookeeper",)):
     """Returns the whole tree below `root` as a member has it after a sync: path -> (data, Stat).
 
     Level by level with requests sent ahead, so that a hundred thousand znodes take seconds.
     """
-    wire = Wire(port, timeout_s=30.0)
+    wire = Wire(at, timeout_s=30.0)
     try:
         if wire.sync(root) != OK:
             raise WireError("sync refused")
