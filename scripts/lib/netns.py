@@ -139,3 +139,11 @@ class Network:
         for name in self.slowed:
             _do("tc", "-n", name, "qdisc", "del", "dev", "eth0", "root")
         self.slowed.clear()
+
+    def end(self):
+        """Takes all of it away, so that another network can be made."""
+        for server_id in self.ids:
+            # The kernel takes its time to empty a namespace; a deleted link is gone at once.
+            _do("ip", "link", "del", self._name(server_id))
+            _do("ip", "netns", "del", self._name(server_id))
+        _do("ip", "link", "del", BRIDGE)
