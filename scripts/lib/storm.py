@@ -18,9 +18,12 @@ SLOW_KBIT, SLOW_DELAY_MS, SLOW_LOSS = 400, 60, 0.05
 class Faults:
     """Does one random fault at a time; every method named in `NAMES` is one, and undoes itself."""
 
-    NAMES = ["kill_one", "kill_leader", "kill_all", "hold_one", "hold_leader", "isolate_one", "isolate_leader", "one_way_in",
-             "one_way_out", "one_way_link", "cut_link", "hub", "chain", "lonely_hub", "flap", "flap_one_way", "slow_one",
-             "slow_all", "clients_cut", "disk_full_one", "disk_full_all", "disk_slow", "disk_fails"]
+    NAMES = ["kill_one", "kill_leader", "kill_all", "hold_one", "hold_leader", "isolate_one", "isolate_leader",
+             "one_way_in", "one_way_out", "one_way_link", "cut_link", "hub", "chain", "lonely_hub", "flap", "flap_one_way",
+             "slow_one", "slow_all", "clients_cut", "disk_full_one", "disk_full_all", "disk_slow", "disk_fails"]
+
+    # ZooKeeper ends, or stays behind without serving, when its disk refuses a write.
+    DISKS_REFUSE = {"disk_full_one", "disk_full_all", "disk_fails"}
 
     def __init__(self, ensemble, disks, syncs, seed):
         self.ensemble, self.network, self.disks, self.syncs = ensemble, ensemble.network, disks, syncs

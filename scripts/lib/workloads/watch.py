@@ -6,6 +6,7 @@ keeps every frame of its connection in order, and reads in between: the zxid in 
 that member is, so every write up to it must have been told before.
 """
 
+import bisect
 import collections
 import itertools
 
@@ -130,7 +131,8 @@ class Watches(Workload):
             wire.create(path)
 
     def problems(self, tree):
-        return self.one_shot + [p for frames in self.connections for p in problems_of(self.writes, frames)]
+        history = History(self.writes)
+        return self.one_shot + [p for frames in self.connections for p in problems_of(history, frames)]
 
     def figures(self):
         events = sum(isinstance(frame, Event) for frames in self.connections for frame in frames)
@@ -138,12 +140,23 @@ class Watches(Workload):
                 f"{self.armed} one-shot watches set")
 
 
-def problems_of(writes, frames):
+class History:
+    """All writes: in order of their places, and by what they did."""
+
+    def __init__(self, writes):
+        self.due = sorted((w.zxid, w.kind, w.path) for w in writes if w.zxid is not None)
+        self.placed = {(kind, path): zxid for zxid, kind, path in self.due}
+        self.asked = {(w.kind, w.path) for w in writes}
+
+    def first_after(self, zxid):
+        """Returns the index in `due` of the first write behind `zxid`."""
+        return bisect.bisect_right(self.due, zxid, key=lambda write: write[0])
+
+
+def problems_of(history, frames):
     """Judges what one connection was told, from the answer that set the watch on."""
-    placed = {(w.kind, w.path): w.zxid for w in writes if w.zxid is not None}
-    asked = {(w.kind, w.path) for w in writes}
-    due = sorted((w.zxid, w.kind, w.path) for w in writes if w.zxid is not None and w.zxid > frames[0].zxid)
-    found, told, newest, index = [], set(), frames[0].zxid, 0
+    placed, due = history.placed, history.due
+    found, told, newest, index = [], set(), frames[0].zxid, history.first_after(frames[0].zxid)
     for frame in frames[1:]:
         if isinstance(frame, Answer):
             while index < len(due) and due[index][0] <= frame.zxid:
@@ -159,7 +172,7 @@ def problems_of(writes, frames):
         event = (frame.kind, frame.path)
         if event in told:
             found.append(f"{event} is told twice")
-        if event not in asked:
+        if event not in history.asked:
             found.append(f"{event} is told, and nobody did it")
         told.add(event)
         zxid = placed.get(event)
@@ -189,6 +202,6 @@ def self_test():
         ("nobody did it", "a stranger", [], [begin, told[0]]),
         (None, "a connection that ends before the events", writes, [begin, told[0], Answer(11, "/a", True)]),
     ]
-    for wanted, what, history, frames in planted:
-        expect(problems_of(history, frames), wanted, what)
+    for wanted, what, written, frames in planted:
+        expect(problems_of(History(written), frames), wanted, what)
     return f"{len(planted)} planted histories"
