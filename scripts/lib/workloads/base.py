@@ -37,11 +37,11 @@ class Worker:
         """Whether the workload is over."""
         return self.workload.ended
 
-    def connect(self, session=(0, b"\0" * 16), kind=Wire):
+    def connect(self, session=(0, b"\0" * 16), timeout_s=TIMEOUT_S):
         """Returns a connection to a random member, or None when that member takes none; raises Expired."""
         member = self.choice.choice(self.workload.ensemble.members)
         try:
-            wire = kind(member.at, int(SESSION_S * 1000), TIMEOUT_S, session)
+            wire = Wire(member.at, int(SESSION_S * 1000), timeout_s, session)
         except WireError:
             time.sleep(0.05)
             return None

@@ -3,7 +3,8 @@ were sent before it and nothing of those after.
 
 Each client has a znode of its own that nobody else writes, and sends pipelines of writes and reads. When the
 connection breaks in the middle of one, the writes that took effect must be its first ones; and nothing of it may take
-effect after the session has been attached to another member.
+effect after the session has been attached to another member. Some pipelines are left at once, so that the attach
+overtakes what is under way.
 """
 
 import collections
@@ -15,6 +16,8 @@ from workloads.base import SESSION_EXPIRED, SESSION_MOVED, SYSTEM_ERROR, Expired
 
 CLIENTS = 5
 PIPELINE_MAX = 40
+LEFT_SHARE = 0.05
+TIMEOUTS_S = (0.5, 1.0, 3.0)
 SET, GET, LOOK = "set", "get", "look"
 
 # One request. A look is a read after a sync on a new connection. `answer` is None where none came, else
@@ -31,7 +34,7 @@ class Client(Worker):
         identity = (0, b"\0" * 16)
         while not self.ended:
             try:
-                wire = self.connect(identity)
+                wire = self.connect(identity, self.choice.choice(TIMEOUTS_S))
             except Expired:
                 identity = (0, b"\0" * 16)
                 continue
@@ -68,6 +71,8 @@ class Client(Worker):
                 self.log.append(Asked(kind, self.count if kind == SET else None, None))
                 body = set_body(self.path, str(self.count).encode()) if kind == SET else read_body(self.path)
                 waiting.append((wire.send(SET_DATA if kind == SET else GET_DATA, body), len(self.log) - 1))
+            if self.choice.random() < LEFT_SHARE:
+                raise WireError("left")
             while waiting:
                 xid, place = waiting.popleft()
                 reply = wire.receive()

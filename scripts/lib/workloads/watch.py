@@ -55,7 +55,7 @@ class Writer(Worker):
 
 
 class Watcher(Worker):
-    """Watches the whole tree, and reads on the same connection."""
+    """Watches the whole tree, and reads and writes on the same connection."""
 
     def work(self, wire):
         reply = wire.call(ADD_WATCH, put_body("addWatch", {"path": PARENT, "mode": RECURSIVE}))
@@ -67,14 +67,35 @@ class Watcher(Worker):
         for _ in range(self.choice.randrange(20, 300)):
             if self.ended:
                 return
+            if self.choice.random() < 0.3:
+                self._write_own(wire, frames)
             # A znode of the latest writes: what it shows, and when it was told, is compared.
             writes = self.workload.writes[-5:]
             path = self.choice.choice(writes).path if writes else PARENT
             wire.send(GET_DATA, read_body(path))
-            self._take_until_answer(wire, frames, path)
+            self._take_answer(wire, frames, path)
             self.pause(0.1)
 
-    def _take_until_answer(self, wire, frames, path):
+    def _write_own(self, wire, frames):
+        """Creates a znode, reads it without waiting, and deletes it."""
+        path = f"{PARENT}/o{self.number}-{next(self.workload.serial)}"
+        sent = [(CREATE, create_body(path, b""), CREATED), (GET_DATA, read_body(path), None),
+                (DELETE, delete_body(path), DELETED), (GET_DATA, read_body(path), None)]
+        due = [Write(None, kind, path) for _, _, kind in sent if kind]
+        try:
+            for opcode, body, _ in sent:
+                wire.send(opcode, body)
+            for _, _, kind in sent:
+                reply = self._take_answer(wire, frames, None if kind else path)
+                if kind:
+                    due.pop(0)
+                    if reply.err == OK:
+                        self.workload.writes.append(Write(reply.zxid, kind, path))
+        finally:
+            self.workload.writes += due
+
+    def _take_answer(self, wire, frames, path):
+        """Takes all that comes until the next answer, and returns that; `path` is what was read."""
         while True:
             reply = wire.receive_any()
             if reply.xid == EVENT_XID:
@@ -82,9 +103,9 @@ class Watcher(Worker):
                 kind, _state = body.int(), body.int()
                 frames.append(Event(kind, body.text()))
             elif reply.xid != PING_XID:
-                self.workload.answered(reply.err, NO_NODE)
+                self.workload.answered(reply.err, NO_NODE, SYSTEM_ERROR)
                 frames.append(Answer(reply.zxid, path, reply.err == OK))
-                return
+                return reply
 
 
 class OneShot(Worker):
@@ -164,6 +185,8 @@ def problems_of(history, frames):
                     found.append(f"an answer at {frame.zxid:#x} comes before the event of {due[index][1:]} at {due[index][0]:#x}")
                 index += 1
             created, deleted = (CREATED, frame.path), (DELETED, frame.path)
+            if frame.path is None:
+                continue
             if frame.is_there and created not in told and placed.get(created, -1) > frames[0].zxid:
                 found.append(f"{frame.path} is shown before the event of its creation")
             if not frame.is_there and created in told and deleted not in told:
