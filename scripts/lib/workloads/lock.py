@@ -55,15 +55,16 @@ class Contender(Worker):
             time.sleep(POLL_S)
 
     def _hold(self, wire, path, token, lease):
-        since, until = time.monotonic(), NEVER
+        since, until, is_own = time.monotonic(), NEVER, True
         try:
             for number in range(self.choice.randrange(1, 4)):
                 if self.choice.random() < 0.01:
-                    wire = self._fall_silent(wire)
+                    wire, is_own = self._fall_silent(wire), False
                 sent = time.monotonic()
                 if not self._guarded_write(wire, path, token, number):
                     raise WireError("the lock was lost")
-                lease = max(lease, sent + SESSION_S)
+                # Another session's writes are no sign of life of the one that holds.
+                lease = max(lease, sent + SESSION_S) if is_own else lease
                 self.pause(0.02)
             until = time.monotonic()
             err = wire.call(DELETE, delete_body(path)).err
