@@ -70,7 +70,7 @@ impl Replica {
         match outcome {
             Outcome::SessionGranted { .. } => {
                 if let Some((leading, timeout_ms)) = self.leading.as_mut().zip(timeout_ms) {
-                    leading.tracker.track(*session, timeout_ms, self.time.session_ms());
+                    leading.tracker.track(*session, timeout_ms);
                 }
                 if let Some(waiter) = waiter {
                     self.shared.serve_session(*session, &waiter.connection);

@@ -40,7 +40,7 @@ impl Leading {
         let now_ms = time.session_ms();
         let mut tracker = Tracker::default();
         for (id, session) in state.sessions.iter() {
-            tracker.track(id, session.timeout_ms, now_ms);
+            tracker.track(id, session.timeout_ms);
         }
         Self {
             outstanding: Outstanding::default(),
@@ -53,9 +53,9 @@ impl Leading {
         }
     }
 
-    pub(super) fn touch(&mut self, sessions: &[SessionId], now_ms: u64) {
+    pub(super) fn touch(&mut self, sessions: &[SessionId]) {
         for session in sessions {
-            self.tracker.touch(*session, now_ms);
+            self.tracker.touch(*session);
         }
     }
 
@@ -99,7 +99,7 @@ impl Replica {
     pub(super) fn prepare(&mut self, from: ServerId, request: Forwarded) {
         let Some(leading) = &mut self.leading else { return };
         let state = self.shared.state.read();
-        leading.tracker.touch(request.session, self.time.session_ms());
+        leading.tracker.touch(request.session);
         let wall_ms = self.time.wall_ms;
         let rules = self.shared.terms.rules;
         let txn = prepare::prepare(&mut leading.outstanding, &state, from, request, rules, wall_ms);

@@ -218,7 +218,7 @@ impl Replica {
             self.shared.locals.touch(*session);
         }
         if let Some(leading) = &mut self.leading {
-            leading.touch(&touched, self.time.session_ms());
+            leading.touch(&touched);
         } else if let Some(to) = self.leader() {
             for sessions in touched.chunks(conclave_protocol::peer::TOUCH_SESSIONS_MAX) {
                 let message = PeerMessage::Touch(sessions.to_vec());
@@ -235,7 +235,7 @@ impl Replica {
             PeerMessage::Forward(requests) => self.on_forwarded(from, requests),
             PeerMessage::Touch(sessions) => {
                 if let Some(leading) = &mut self.leading {
-                    leading.touch(&sessions, self.time.session_ms());
+                    leading.touch(&sessions);
                 }
             }
             PeerMessage::Sync { seq } => self.on_sync_asked(from, seq, effects),

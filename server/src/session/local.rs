@@ -21,8 +21,6 @@ pub struct Locals {
 struct Inner {
     sessions: HashMap<SessionId, Local>,
     tracker: Tracker,
-    /// The clock that sessions are measured by, as of the last turn.
-    now_ms: u64,
 }
 
 /// One local session.
@@ -38,8 +36,7 @@ impl Locals {
     /// Opens a session, or attaches to it with a timeout negotiated anew.
     pub fn open(&self, id: SessionId, local: Local) {
         let mut inner = self.inner.lock();
-        let now_ms = inner.now_ms;
-        inner.tracker.track(id, local.timeout_ms, now_ms);
+        inner.tracker.track(id, local.timeout_ms);
         inner.sessions.insert(id, local);
     }
 
@@ -50,9 +47,7 @@ impl Locals {
 
     /// Notes that a session's client was heard; one of the ensemble's is ignored.
     pub fn touch(&self, id: SessionId) {
-        let mut inner = self.inner.lock();
-        let now_ms = inner.now_ms;
-        inner.tracker.touch(id, now_ms);
+        self.inner.lock().tracker.touch(id);
     }
 
     /// Closes a session, and returns what it was.
@@ -65,7 +60,6 @@ impl Locals {
     /// Lets the time pass, and returns the sessions that it closed.
     pub fn advance(&self, now_ms: u64) -> Vec<SessionId> {
         let mut inner = self.inner.lock();
-        inner.now_ms = now_ms;
         let expired = inner.tracker.take_expired(now_ms, EXPIRE_BATCH_MAX);
         for id in &expired {
             inner.sessions.remove(id);
@@ -98,11 +92,13 @@ mod tests {
         let locals = Locals::default();
         assert_eq!(locals.advance(1000), []);
         locals.open(ID, LOCAL);
+        assert_eq!(locals.advance(1001), []);
         assert_eq!(locals.advance(4999), []);
         locals.touch(ID);
-        assert_eq!(locals.advance(8998), []);
+        assert_eq!(locals.advance(5000), []);
+        assert_eq!(locals.advance(8999), []);
         assert_eq!(locals.find(ID), Some(LOCAL));
-        assert_eq!(locals.advance(8999), [ID]);
+        assert_eq!(locals.advance(9000), [ID]);
         assert_eq!(locals.find(ID), None);
     }
 
