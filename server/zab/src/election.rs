@@ -83,7 +83,7 @@ impl Engine {
             true => (Epoch::default(), Zxid::ZERO),
             false => (self.epochs.current, self.history.last()),
         };
-        may_vote.then(|| Vote { epoch, zxid, candidate: self.config.me })
+        may_vote.then_some(Vote { epoch, zxid, candidate: self.config.me })
     }
 
     pub(crate) fn on_notification(&mut self, from: ServerId, heard: Heard, out: &mut Vec<Output>) {
