@@ -93,6 +93,8 @@ pub struct Member {
     stop: CancellationToken,
     failed: CancellationToken,
     threads: Vec<JoinHandle<()>>,
+    /// Each ends once its port is closed.
+    listeners: Vec<tokio::task::JoinHandle<()>>,
     _locks: Vec<DirLock>,
 }
 
@@ -158,26 +160,27 @@ impl Member {
             spawn(format!("owner-{me}"), move || owner.run())?,
         ];
         tokio::spawn(tick(handle.clone(), stop.clone()));
+        let mut listeners = Vec::new();
         if let Some(peer_listener) = peer_listener {
             let ensemble =
                 ensemble_digest(&settings.plan.engine.voters, &settings.plan.engine.observers);
-            peers::serve(
+            listeners.push(peers::serve(
                 peer_listener,
                 &settings.peers,
                 ensemble,
                 settings.link_silence_ms,
                 &handle,
                 &stop,
-            );
+            ));
         }
-        tokio::spawn(listener::serve(
+        listeners.push(tokio::spawn(listener::serve(
             client_listener,
             settings.limits,
             handle.clone(),
             stop.clone(),
-        ));
+        )));
         tracing::info!(member = me.0, %client_address, "member started");
-        Ok(Self { handle, client_address, work, stop, failed, threads, _locks: locks })
+        Ok(Self { handle, client_address, work, stop, failed, threads, listeners, _locks: locks })
     }
 
     /// Returns where clients connect.
@@ -195,9 +198,12 @@ impl Member {
         self.failed.cancelled().await;
     }
 
-    /// Ends the member: no more clients, then what is on its way to the disk is finished.
+    /// Ends the member: no more clients, then what is on its way to the disk is finished. Its ports are free then.
     pub async fn stop(self) {
         self.stop.cancel();
+        for listener in self.listeners {
+            drop(listener.await);
+        }
         self.handle.shared.drop_all_connections();
         self.handle.send(DriverEvent::Stop).await;
         let (work, threads) = (self.work, self.threads);

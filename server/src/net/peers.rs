@@ -15,6 +15,7 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream, tcp::OwnedReadHalf, tcp::OwnedWriteHalf},
     sync::mpsc,
+    task::JoinHandle,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -49,7 +50,8 @@ pub struct Peer {
     pub port: u16,
 }
 
-/// Keeps a link with every other member until `stop`. `ensemble` tells ensembles apart.
+/// Keeps a link with every other member until `stop`. `ensemble` tells ensembles apart. What is returned ends
+/// once nobody listens any more.
 pub fn serve(
     listener: TcpListener,
     peers: &[Peer],
@@ -57,7 +59,7 @@ pub fn serve(
     silence_ms: u64,
     handle: &Handle,
     stop: &CancellationToken,
-) {
+) -> JoinHandle<()> {
     let mut callers = BTreeMap::new();
     let me = handle.shared.me;
     for peer in peers.iter().filter(|peer| peer.id != me) {
@@ -78,7 +80,7 @@ pub fn serve(
         }
     }
     let accept = Accept { me, ensemble, callers, stop: stop.clone() };
-    tokio::spawn(accept.run(listener));
+    tokio::spawn(accept.run(listener))
 }
 
 /// Takes calls and hands each to the link of the member that greets.

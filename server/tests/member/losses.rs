@@ -61,7 +61,8 @@ fn a_member_of_three_without_its_log_is_repaired_by_the_leader() {
     lost.stop();
     let empty = tempfile::tempdir().unwrap();
     lost.config_mut().log_dir = empty.path().to_str().unwrap().to_owned();
-    assert!(lost.try_run().is_err());
+    let error = lost.try_run().unwrap_err();
+    assert!(error.contains("holds no log"), "{error}");
     lost.config_mut().loss = Loss::RepairedWhole;
     lost.run();
     lost.wait_serving();
