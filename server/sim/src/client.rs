@@ -47,6 +47,9 @@ const PING_AFTER_US: u64 = 1_500_000;
 /// Requests that a client lets wait for their answers before it asks for more.
 pub(crate) const UNANSWERED_MAX: usize = 64;
 
+/// Bits of a client's number in its values.
+const NAME_BITS: u32 = 8;
+
 /// The xids of pings, of events, of watches set again, and of proofs.
 const PING_XID: Xid = Xid(-2);
 const EVENT_XID: Xid = Xid(-1);
@@ -101,6 +104,10 @@ pub(crate) struct Client {
     links: u64,
     next_xid: i32,
     next_value: u64,
+    /// Names that it has written under before this one.
+    names: u64,
+    /// Whether every burst ends with a write that nothing refuses.
+    pub(crate) is_probing: bool,
     /// The newest txn that its session has seen.
     seen: Zxid,
     watched: Watched,
@@ -135,6 +142,8 @@ impl Client {
             links: 0,
             next_xid: 1,
             next_value: (number as u64 + 1) << VALUE_BITS,
+            names: 0,
+            is_probing: false,
             seen: Zxid::ZERO,
             watched: Watched::default(),
         }
@@ -233,6 +242,11 @@ impl Client {
             let request = if self.is_reader { workload.look() } else { workload.request() };
             frames.push(self.ask(request, known, now_us));
         }
+        if self.is_probing {
+            for request in (Workload { random, next_value: &mut self.next_value }).probe() {
+                frames.push(self.ask(request, known, now_us));
+            }
+        }
         frames
     }
 
@@ -305,6 +319,9 @@ impl Client {
                 || self.may_be_local() && !ledger.model.was_opened(session);
             assert!(is_over, "{}: its session is refused and was never closed", self.name());
             learned.expired += 1;
+            if !ledger.model.was_opened(session) {
+                self.begin_values();
+            }
             self.forget_session();
             self.hang_up();
             return;
@@ -360,6 +377,7 @@ impl Client {
         } else {
             let is_end = is_local_end && self.may_be_local() && !model.was_opened(session);
             if is_end {
+                self.begin_values();
                 self.forget_session();
             }
             return is_end;
@@ -367,6 +385,13 @@ impl Client {
         assert!(header.zxid >= self.seen, "{who}: 0x{} after 0x{}", header.zxid, self.seen);
         self.seen = header.zxid;
         true
+    }
+
+    /// Writes under a new name. What a session that only its member knew has on the way may still take effect
+    /// when the client has begun another elsewhere: the two are in no order.
+    const fn begin_values(&mut self) {
+        self.names += 1;
+        self.next_value = (self.names << NAME_BITS | (self.number as u64 + 1)) << VALUE_BITS;
     }
 
     fn forget_session(&mut self) {

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use conclave_protocol::ids::ServerId;
+use conclave_protocol::{ids::ServerId, zxid::Zxid};
 use conclave_zab::Role;
 
 use crate::{
@@ -17,6 +17,9 @@ const REPLACED_US: u64 = 2 * SYNC_LIMIT_TICKS as u64 * TICK_US;
 /// Longest virtual time between two acknowledged writes while such a disk is not the leader's, in
 /// microseconds: it leaves clients time to think, to look for another member and to ask it.
 const PROGRESS_US: u64 = SYNC_LIMIT_TICKS as u64 * TICK_US;
+
+/// How often clients leave the gray member, in microseconds.
+const LEAVE_EVERY_US: u64 = PROGRESS_US / 8;
 
 /// For how long the disk stays so, in microseconds.
 const GRAY_US: u64 = REPLACED_US + 2 * PROGRESS_US;
@@ -57,19 +60,16 @@ impl World {
         tracing::info!(at_ms = self.now_us / 1000, member = gray.0, is_leaders, "turns gray");
         self.turn_gray(gray, GRAY_US);
         self.gray = Some(gray);
-        if !is_leaders {
-            self.leave_member(gray);
-        }
+        self.clients.iter_mut().for_each(|client| client.is_probing = true);
         let since_us = self.now_us;
         let until_us = since_us + GRAY_US;
         let mut known = self.known;
         let mut progress_us = since_us;
         while self.now_us < until_us {
-            // At first clients have to leave: the leader with its role, or the follower that holds them up.
             let is_first = self.now_us < since_us + REPLACED_US;
             let limit_us = if is_first { REPLACED_US } else { PROGRESS_US };
             let before = known;
-            let is_live = self.run_until(progress_us + limit_us, |world| world.known > before);
+            let is_live = self.is_written_behind(before, gray, progress_us + limit_us);
             assert!(
                 is_live,
                 "gray disk of {gray}: no write was acknowledged for {:?}, {:?} after it turned",
@@ -86,10 +86,26 @@ impl World {
         }
         self.machines.get_mut(&gray).expect("a member").mend_disk();
         self.gray = None;
+        self.clients.iter_mut().for_each(|client| client.is_probing = false);
         self.report.gray_disks += 1;
     }
 
-    /// The clients of a member have waited long enough and look for another.
+    /// Runs until a write behind `known` is acknowledged, and returns whether that was in time. Clients that are
+    /// with the gray member leave it again and again: how long they would wait for it is not what is promised.
+    fn is_written_behind(&mut self, known: Zxid, gray: ServerId, until_us: u64) -> bool {
+        loop {
+            self.leave_member(gray);
+            let pause_us = until_us.min(self.now_us + LEAVE_EVERY_US);
+            if self.run_until(pause_us, |world| world.known > known) {
+                return true;
+            }
+            if self.now_us >= until_us {
+                return false;
+            }
+        }
+    }
+
+    /// The clients of a member look for another.
     fn leave_member(&mut self, home: ServerId) {
         for index in 0..self.clients.len() {
             if self.clients[index].link.as_ref().is_some_and(|link| link.home == home) {

@@ -36,6 +36,9 @@ const SEQUENTIAL: i32 = 2;
 const CONTAINER: i32 = 4;
 const TTL: i32 = 5;
 
+/// The znode of the writes that nothing refuses.
+const PROBE: &str = "/probe";
+
 /// Draws paths and requests.
 pub(crate) struct Workload<'a> {
     pub(crate) random: &'a mut Random,
@@ -100,6 +103,14 @@ impl Workload<'_> {
                 Request::SetData { path, data: self.data(), version }
             }
         }
+    }
+
+    /// Returns requests of which one changes something for certain: nothing else touches their znode.
+    pub(crate) fn probe(&mut self) -> [Request; 2] {
+        let (path, acl) = (PROBE, Some(vec![Acl::open()]));
+        let create = Create { path: path.into(), data: self.data(), acl, flags: 0 };
+        let set = Request::SetData { path: path.into(), data: self.data(), version: -1 };
+        [Request::Create(create), set]
     }
 
     fn create_plain(&mut self) -> Create {
