@@ -7,6 +7,7 @@ pub mod boot;
 pub mod clock;
 pub mod config;
 pub mod driver;
+pub mod embedded;
 pub mod lane;
 pub mod limit;
 pub mod load;
