@@ -1,25 +1,23 @@
 //! Tokio around a [`Session`]: one task owns it, dials, reads and writes, and wakes who waits.
 
-use std::{
-    collections::{HashMap, HashSet},
-    time::Duration,
-};
+use std::{collections::HashMap, io, sync::Arc, time::Duration};
 
 use bytes::BytesMut;
 use conclave_protocol::{event::WatchEvent, request::Request, response::Response};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-    sync::{OwnedSemaphorePermit, mpsc, oneshot, watch},
+    sync::{OwnedSemaphorePermit, mpsc, oneshot},
 };
 
 use crate::{
+    client::status::Status,
     clock::Clock,
     error::ClientError,
     hosts::{Attempt, Hosts},
-    net,
+    net::{Connection, Transport},
+    seek,
     session::{Output, RequestId, Session, SessionState, WatchRequest},
-    watch::{WatchId, WatchKind},
+    watch::{GapCause, WatchId, WatchKind, mailbox},
 };
 
 /// Bytes read at a time.
@@ -35,17 +33,32 @@ const CALLS_PER_TURN_MAX: usize = 256;
 /// Time for which a connection must have lasted for its host to have served, in milliseconds.
 const SERVED_MS_MIN: u64 = 1000;
 
-/// Watchers below which none is looked for that its caller has dropped.
-const WATCHERS_SWEPT_MIN: usize = 64;
+/// What a caller has for the session.
+#[derive(Debug)]
+pub(crate) enum Call {
+    /// A request.
+    Ask(Ask),
+    /// A watcher was dropped.
+    Unwatch(WatchRequest),
+}
 
 /// A request on its way from a caller to the session.
 #[derive(Debug)]
-pub(crate) struct Call {
+pub(crate) struct Ask {
     pub(crate) request: Request,
-    pub(crate) watch: Option<(WatchRequest, mpsc::Sender<WatchEvent>)>,
+    pub(crate) watch: Option<(WatchRequest, mailbox::Sender)>,
     pub(crate) done: oneshot::Sender<Result<Response, ClientError>>,
     /// Given back when the request is answered; closing needs none.
     pub(crate) permit: Option<OwnedSemaphorePermit>,
+}
+
+/// What follows an expired session.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Renewal {
+    /// Nothing: the client is over.
+    Never,
+    /// Another session.
+    WhenExpired,
 }
 
 /// The task's own.
@@ -54,16 +67,17 @@ pub(crate) struct Driver {
     pub(crate) hosts: Hosts,
     pub(crate) clock: Clock,
     pub(crate) calls: mpsc::Receiver<Call>,
-    pub(crate) state: watch::Sender<SessionState>,
+    pub(crate) status: Arc<Status>,
     pub(crate) waiters: Waiters,
+    pub(crate) transport: Arc<dyn Transport>,
+    pub(crate) renewal: Renewal,
 }
 
 /// Callers that wait for an answer, and those that wait for events.
 #[derive(Debug, Default)]
 pub(crate) struct Waiters {
     calls: HashMap<RequestId, Waiter>,
-    watchers: HashMap<WatchId, (mpsc::Sender<WatchEvent>, WatchKind)>,
-    swept_count: usize,
+    watchers: HashMap<WatchId, (mailbox::Sender, WatchKind)>,
 }
 
 #[derive(Debug)]
@@ -76,26 +90,20 @@ struct Waiter {
 impl Waiters {
     /// Submits a call and notes who waits.
     fn take(&mut self, call: Call, session: &mut Session) {
-        let (watch, sender) = call.watch.unzip();
+        let Ask { request, watch, done, permit } = match call {
+            Call::Ask(ask) => ask,
+            Call::Unwatch(watch) => {
+                self.watchers.remove(&watch.id);
+                return session.unwatch(&watch);
+            }
+        };
+        let (watch, sender) = watch.unzip();
         let named = watch.as_ref().map(|watch| (watch.id, watch.kind));
         if let Some(((id, kind), sender)) = named.zip(sender) {
             self.watchers.insert(id, (sender, kind));
         }
-        let id = session.submit(call.request, watch);
-        let waiter = Waiter { done: call.done, watch: named, _permit: call.permit };
-        self.calls.insert(id, waiter);
-        self.sweep(session);
-    }
-
-    /// Forgets watchers that were dropped, once there may be as many of them as of others.
-    fn sweep(&mut self, session: &mut Session) {
-        if self.watchers.len() < WATCHERS_SWEPT_MIN.max(self.swept_count * 2) {
-            return;
-        }
-        self.watchers.retain(|_, (sender, _)| !sender.is_closed());
-        self.swept_count = self.watchers.len();
-        let wanted: HashSet<WatchId> = self.watchers.keys().copied().collect();
-        session.retain_watches(|id| wanted.contains(&id));
+        let id = session.submit(request, watch);
+        self.calls.insert(id, Waiter { done, watch: named, _permit: permit });
     }
 
     fn complete(&mut self, id: RequestId, result: Result<Response, ClientError>) {
@@ -113,10 +121,15 @@ impl Waiters {
 
     fn tell(&mut self, watch: WatchId, event: WatchEvent) {
         let Some((sender, kind)) = self.watchers.get(&watch) else { return };
-        let is_behind = sender.try_send(event).is_err();
-        if is_behind || kind.is_one_shot() {
-            // The end of the events tells a caller that fell behind that some are missing.
+        sender.tell(event);
+        if kind.is_one_shot() {
             self.watchers.remove(&watch);
+        }
+    }
+
+    fn gap(&self, watch: WatchId) {
+        if let Some((sender, _)) = self.watchers.get(&watch) {
+            sender.gap(GapCause::Reconnected);
         }
     }
 }
@@ -132,10 +145,10 @@ enum Turn {
 impl Driver {
     /// Serves the session until it is over or every handle is dropped.
     pub(crate) async fn run(mut self) {
-        while let Some(socket) = self.connect().await {
+        while let Some(connection) = self.connect().await {
             let start_ms = self.clock.now_ms();
             self.session.connected(start_ms);
-            if self.serve(socket).await == Turn::Over {
+            if self.serve(connection).await == Turn::Over {
                 break;
             }
             let now_ms = self.clock.now_ms();
@@ -148,26 +161,21 @@ impl Driver {
                 break;
             }
         }
-        // Nobody serves it any more, whatever the server still has.
-        self.state.send_if_modified(|state| {
-            let is_left = !state.is_over();
-            if is_left {
-                *state = SessionState::Closed;
-            }
-            is_left
-        });
+        self.status.end();
     }
 
     /// Tries one host after the other; `None` when the session is over or left meanwhile.
-    async fn connect(&mut self) -> Option<TcpStream> {
+    async fn connect(&mut self) -> Option<Box<dyn Connection>> {
         loop {
             let Attempt { rest_ms, host, port } = self.hosts.next_attempt();
-            let timeout_ms = self.session.connect_timeout_ms();
+            let timeout = Duration::from_millis(self.session.connect_timeout_ms());
+            let transport = self.transport.clone();
             let dial = async {
                 if rest_ms > 0 {
                     tokio::time::sleep(Duration::from_millis(rest_ms)).await;
                 }
-                net::dial(&host, port, timeout_ms).await
+                let dialled = tokio::time::timeout(timeout, transport.dial(&host, port)).await;
+                dialled.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
             };
             tokio::pin!(dial);
             let dialled = loop {
@@ -188,10 +196,12 @@ impl Driver {
 
     /// Reads and writes at the same time: were either to wait for the other, a server that does the
     /// same would wait for ever.
-    async fn serve(&mut self, socket: TcpStream) -> Turn {
-        let (mut reading, mut writing) = socket.into_split();
+    async fn serve(&mut self, connection: Box<dyn Connection>) -> Turn {
+        let (mut reading, mut writing) = tokio::io::split(connection);
         let mut buffer = vec![0; READ_LEN_BYTES];
         let mut unwritten = BytesMut::new();
+        let better = seek::writable(self.transport.clone(), self.hosts.clone());
+        tokio::pin!(better);
         loop {
             let turn = self.settle(&mut unwritten);
             if turn != Turn::GoOn {
@@ -215,10 +225,18 @@ impl Driver {
                         return Turn::Reconnect;
                     }
                 }
+                (host, port) = &mut better, if self.is_read_only() => {
+                    self.hosts.prefer(&host, port);
+                    return Turn::Reconnect;
+                }
                 () = tokio::time::sleep(wait) => {}
             }
             self.session.tick(self.clock.now_ms());
         }
+    }
+
+    fn is_read_only(&self) -> bool {
+        self.session.state() == SessionState::ConnectedReadOnly
     }
 
     fn take_all(&mut self, first: Call) {
@@ -242,53 +260,16 @@ impl Driver {
                 Output::Disconnect => turn = Turn::Reconnect,
                 Output::Complete { id, result } => self.waiters.complete(id, result),
                 Output::Event { watch, event } => self.waiters.tell(watch, event),
+                Output::Gap(watch) => self.waiters.gap(watch),
                 Output::Unwatched(watch) => drop(self.waiters.watchers.remove(&watch)),
                 Output::State(state) => {
-                    self.state.send_replace(state);
+                    self.status.tell(state, &self.session);
+                    if state == SessionState::Expired && self.renewal == Renewal::WhenExpired {
+                        self.session.renew();
+                    }
                 }
             }
         }
         if self.session.state().is_over() { Turn::Over } else { turn }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::session::Settings;
-
-    /// Goal: a caller that watches again and again, and drops its watchers, does not fill the memory.
-    #[test]
-    fn dropped_watchers_are_forgotten_and_others_are_not() {
-        let mut session = Session::new(Settings {
-            session_timeout_ms: 9000,
-            chroot: String::new(),
-            frame_len_bytes_max: 1 << 20,
-            request_len_bytes_max: 1 << 20,
-            read_only: false,
-            host_count: 1,
-        });
-        let mut waiters = Waiters::default();
-        let mut kept = Vec::new();
-        for number in 0..10_000 {
-            let (sender, events) = mpsc::channel(1);
-            let watch =
-                WatchRequest { id: WatchId(number), kind: WatchKind::Data, path: "/a".to_owned() };
-            if number % 100 == 0 {
-                kept.push(events);
-            }
-            let request = Request::GetData { path: "/a".into(), watch: true };
-            let call = Call {
-                request,
-                watch: Some((watch, sender)),
-                done: oneshot::channel().0,
-                permit: None,
-            };
-            waiters.take(call, &mut session);
-        }
-        assert!(waiters.watchers.len() <= 2 * kept.len(), "{}", waiters.watchers.len());
-        for number in (0..10_000).step_by(100) {
-            assert!(waiters.watchers.contains_key(&WatchId(number)), "{number}");
-        }
     }
 }

@@ -3,7 +3,21 @@
 use conclave_protocol::code::ErrorCode;
 use thiserror::Error;
 
-/// Why an operation failed.
+/// What an error means for the caller.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum ErrorKind {
+    /// Nothing was done; the same may succeed later.
+    NotDone,
+    /// It may have been done or not. Look, or do it again where that changes nothing.
+    OutcomeUnknown,
+    /// The session is over, and with it its ephemerals and watches: a new client is needed. What was
+    /// under way may have been done.
+    SessionGone,
+    /// Nothing was done, and nothing will be until the caller changes something.
+    Refused,
+}
+
+/// Why an operation failed; [`ClientError::kind`] says what to do about it.
 #[derive(Clone, Debug, Eq, Error, PartialEq)]
 #[non_exhaustive]
 pub enum ClientError {
@@ -62,6 +76,24 @@ pub enum ClientError {
     /// The server does not know the operation.
     #[error("operation is not implemented by the server")]
     Unimplemented,
+    /// The server has too much to do; nothing was done.
+    #[error("server is overloaded")]
+    Throttled,
+    /// The server gave up waiting: whether it was done is not known.
+    #[error("timed out; whether it was done is not known")]
+    Timeout,
+    /// The ensemble does not change its members at run time.
+    #[error("reconfiguration is disabled")]
+    ReconfigDisabled,
+    /// Another change of the members is under way.
+    #[error("another reconfiguration is in progress")]
+    ReconfigInProgress,
+    /// The new members have no quorum that is up to date.
+    #[error("the new members have no quorum that is up to date")]
+    NewConfigNoQuorum,
+    /// The session is known to its server only, and can own no ephemerals.
+    #[error("a local session can own no ephemerals")]
+    EphemeralOnLocalSession,
     /// Another code of the protocol.
     #[error("server answered with code {0}")]
     Code(i32),
@@ -114,7 +146,33 @@ impl ClientError {
             Some(ErrorCode::QuotaExceeded) => Self::QuotaExceeded,
             Some(ErrorCode::SessionMoved) => Self::SessionMoved,
             Some(ErrorCode::Unimplemented) => Self::Unimplemented,
+            Some(ErrorCode::ThrottledOp) => Self::Throttled,
+            Some(ErrorCode::OperationTimeout | ErrorCode::RequestTimeout) => Self::Timeout,
+            Some(ErrorCode::ReconfigDisabled) => Self::ReconfigDisabled,
+            Some(ErrorCode::ReconfigInProgress) => Self::ReconfigInProgress,
+            Some(ErrorCode::NewConfigNoQuorum) => Self::NewConfigNoQuorum,
+            Some(ErrorCode::EphemeralOnLocalSession) => Self::EphemeralOnLocalSession,
             _ => Self::Code(code),
         }
+    }
+
+    /// Returns what the error means for the caller.
+    pub const fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Overloaded
+            | Self::NotReadOnly
+            | Self::SessionMoved
+            | Self::Throttled
+            | Self::ReconfigInProgress
+            | Self::NewConfigNoQuorum => ErrorKind::NotDone,
+            Self::ConnectionLoss | Self::Timeout | Self::Malformed => ErrorKind::OutcomeUnknown,
+            Self::SessionExpired | Self::Closed | Self::AuthFailed => ErrorKind::SessionGone,
+            _ => ErrorKind::Refused,
+        }
+    }
+
+    /// Returns whether the same may simply be tried again, whatever it was: see [`crate::Retry`].
+    pub const fn is_retryable(&self) -> bool {
+        matches!(self.kind(), ErrorKind::NotDone)
     }
 }

@@ -113,6 +113,13 @@ impl Hosts {
         Attempt { rest_ms, host, port }
     }
 
+    /// Makes a host the next to be tried, without a rest.
+    pub fn prefer(&mut self, host: &str, port: u16) {
+        let position = self.hosts.iter().position(|(name, at)| name == host && *at == port);
+        self.next = position.unwrap_or(self.next);
+        self.served();
+    }
+
     /// A host has served: the next ones are tried without a rest.
     pub const fn served(&mut self) {
         self.tried = 0;

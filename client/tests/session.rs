@@ -14,9 +14,9 @@ use conclave_protocol::{
     frame::{decode_frame, put_frame},
     ids::{SessionId, Xid},
     jute::Reader,
-    multi::{Op, OpResult},
+    multi::Op,
     opcode::OpCode,
-    request::{Create, Request, RequestHeader},
+    request::{Request, RequestHeader},
     response::{ReplyHeader, Response},
     stat::Stat,
     zxid::Zxid,
@@ -35,6 +35,7 @@ struct World {
     completed: Vec<(RequestId, Result<Response, ClientError>)>,
     events: Vec<(WatchId, EventKind, String)>,
     unwatched: Vec<WatchId>,
+    gaps: Vec<WatchId>,
     states: Vec<SessionState>,
     disconnects: usize,
     zxid: u64,
@@ -48,7 +49,6 @@ impl World {
     fn with(change: impl FnOnce(&mut Settings)) -> Self {
         let mut settings = Settings {
             session_timeout_ms: TIMEOUT_MS,
-            chroot: String::new(),
             frame_len_bytes_max: 1 << 20,
             request_len_bytes_max: 1 << 20,
             read_only: false,
@@ -62,6 +62,7 @@ impl World {
             completed: Vec::new(),
             events: Vec::new(),
             unwatched: Vec::new(),
+            gaps: Vec::new(),
             states: Vec::new(),
             disconnects: 0,
             zxid: 0,
@@ -84,6 +85,7 @@ impl World {
                     let path = event.path.as_str().unwrap().to_owned();
                     self.events.push((watch, event.kind, path));
                 }
+                Output::Gap(watch) => self.gaps.push(watch),
                 Output::Unwatched(watch) => self.unwatched.push(watch),
                 Output::State(state) => self.states.push(state),
             }
@@ -106,12 +108,20 @@ impl World {
     }
 
     fn grant(&mut self, timeout_ms: i32, session: SessionId) {
+        self.grant_as(timeout_ms, session, false);
+    }
+
+    fn grant_read_only(&mut self) {
+        self.grant_as(TIMEOUT_MS as i32, SESSION, true);
+    }
+
+    fn grant_as(&mut self, timeout_ms: i32, session: SessionId, read_only: bool) {
         let response = ConnectResponse {
             protocol_version: 0,
             timeout_ms,
             session,
             password: Some(Bytes::copy_from_slice(&PASSWORD)),
-            read_only: Some(false),
+            read_only: Some(read_only),
         };
         let mut out = BytesMut::new();
         put_frame(&mut out, |out| response.encode(out));
@@ -697,84 +707,110 @@ fn a_removal_that_the_server_refuses_removes_nothing() {
     assert_eq!((world.unwatched.len(), world.session.watches().count()), (0, 1));
 }
 
+fn watch_request(id: u64, kind: WatchKind, path: &str) -> WatchRequest {
+    WatchRequest { id: WatchId(id), kind, path: path.to_owned() }
+}
+
 #[test]
-fn watches_that_nobody_wants_are_not_armed_again() {
+fn a_watch_is_removed_at_the_server_when_nobody_holds_it_any_more() {
     let mut world = World::connected();
     world.arm(1, WatchKind::Data, "/a");
     world.arm(2, WatchKind::Data, "/a");
-    world.arm(3, WatchKind::Data, "/b");
-    world.session.retain_watches(|id| id == WatchId(2));
-    assert_eq!(world.session.watches().collect::<Vec<_>>(), [(WatchKind::Data, "/a")]);
-    world.event(EventKind::NodeDataChanged, "/a");
-    assert_eq!(world.events.len(), 1);
-}
-
-#[test]
-fn a_chroot_is_put_before_what_goes_out_and_taken_off_what_comes_in() {
-    let mut world = World::with(|settings| settings.chroot = "/app".to_owned());
-    world.connect();
-    let create = |path: &str| Create { path: path.into(), data: None, acl: None, flags: 0 };
-    world.submit(Request::Create(create("/a")));
-    world.answer_all(Ok(Response::Path("/app/a".into())));
-    let delete = |path: &str| Op::Delete { path: path.into(), version: -1 };
-    world.submit(Request::Multi(vec![Op::Create(create("/b")), delete("/c")]));
+    world.session.unwatch(&watch_request(1, WatchKind::Data, "/a"));
+    world.settle();
+    assert_eq!(world.requests(), [], "another needs it");
+    world.session.unwatch(&watch_request(2, WatchKind::Data, "/a"));
+    world.settle();
     let (xid, request, _) = world.requests().remove(0);
-    assert_eq!(request, Request::Multi(vec![Op::Create(create("/app/b")), delete("/app/c")]));
-    let created = |path: &str| OpResult::Create { path: path.into() };
-    world.reply(xid, Ok(Response::Multi(vec![created("/app/b"), OpResult::Delete])));
-    assert_eq!(
-        world.results(),
-        [
-            Ok(Response::Path("/a".into())),
-            Ok(Response::Multi(vec![created("/b"), OpResult::Delete]))
-        ]
-    );
-}
-
-#[test]
-fn watches_and_events_below_a_chroot_are_those_of_the_caller() {
-    let mut world = World::with(|settings| settings.chroot = "/app".to_owned());
-    world.connect();
-    world.arm(1, WatchKind::Child, "/");
-    world.arm(2, WatchKind::Recursive, "/");
-    world.event(EventKind::NodeCreated, "/app/a");
-    world.event(EventKind::NodeChildrenChanged, "/app");
-    let (created, changed) = (EventKind::NodeCreated, EventKind::NodeChildrenChanged);
-    assert_eq!(
-        world.events,
-        [(WatchId(2), created, "/a".to_owned()), (WatchId(1), changed, "/".to_owned())]
-    );
+    assert_eq!(request, Request::RemoveWatches { path: "/a".into(), kind: 3 });
+    // Its echo and its answer are nobody's.
+    world.event(EventKind::DataWatchRemoved, "/a");
+    world.reply(xid, Ok(Response::Empty));
+    assert_eq!((world.events.len(), world.unwatched.len()), (0, 0));
+    assert_eq!(world.session.watches().count(), 0);
     world.lose();
     world.connect();
-    let Request::SetWatches2 { recursive, .. } = world.requests().remove(0).1 else {
-        panic!("setWatches2 is sent");
-    };
-    assert_eq!(recursive, ["/app".into()], "what is armed again has its chroot once");
+    assert_eq!(world.requests(), [], "it is not armed again");
 }
 
 #[test]
-fn a_relative_path_below_a_chroot_is_refused_without_asking() {
-    let mut world = World::with(|settings| settings.chroot = "/app".to_owned());
-    world.connect();
-    world.submit(get_data("le", false));
-    assert_eq!(world.results(), [Err(ClientError::BadArguments)]);
+fn a_watch_that_is_dropped_before_its_answer_is_removed_behind_it() {
+    let mut world = World::connected();
+    world.submit_watch(get_data("/a", true), 1, WatchKind::Data, "/a");
+    world.session.unwatch(&watch_request(1, WatchKind::Data, "/a"));
+    world.settle();
+    world.answer_all(Ok(data()));
+    let (_, request, _) = world.requests().remove(0);
+    assert_eq!(request, Request::RemoveWatches { path: "/a".into(), kind: 3 });
+    assert_eq!(world.session.watches().count(), 0);
+}
+
+#[test]
+fn a_watch_that_has_fired_is_not_removed() {
+    let mut world = World::connected();
+    world.arm(1, WatchKind::Data, "/a");
+    world.event(EventKind::NodeDataChanged, "/a");
+    world.session.unwatch(&watch_request(1, WatchKind::Data, "/a"));
+    world.settle();
     assert_eq!(world.requests(), []);
+}
+
+#[test]
+fn persistent_watches_hear_of_a_gap_behind_a_new_connection_and_one_shot_ones_do_not() {
+    let mut world = World::connected();
+    for (id, kind) in (1..).zip(WatchKind::ALL) {
+        world.arm(id, kind, "/a");
+    }
+    world.lose();
+    assert_eq!(world.gaps, [], "not before they are armed again");
+    world.connect();
+    assert_eq!(world.gaps, [WatchId(4), WatchId(5)]);
+    let is_armed = matches!(world.requests()[0].1, Request::SetWatches2 { .. });
+    assert!(is_armed, "what the callers read comes behind the watches");
+}
+
+#[test]
+fn an_expired_session_is_followed_by_another_when_asked() {
+    let mut world = World::connected();
+    world.arm(1, WatchKind::Recursive, "/a");
+    world.submit(Request::Auth { kind: 0, scheme: "digest".into(), data: Some("a:b".into()) });
+    world.answer_all(Ok(Response::Empty));
+    world.lose();
+    let seen = world.session.last_zxid();
+    world.greet();
+    world.grant(0, SessionId::NONE);
+    assert_eq!(world.session.state(), SessionState::Expired);
+    world.session.renew();
+    world.settle();
+    assert_eq!(world.unwatched, [WatchId(1)]);
+    let asked = world.connect();
+    assert_eq!(asked.session, SessionId::NONE);
+    assert_eq!(asked.last_zxid_seen, seen, "it does not go back in time");
+    let told = world.requests();
+    assert!(matches!(told[..], [(_, Request::Auth { .. }, _)]), "{told:?}");
+}
+
+/// Goal: the ensemble is not asked for a session that a server has made up when it was alone.
+#[test]
+fn a_session_of_a_read_only_server_is_not_the_ensembles() {
+    let mut world = World::with(|settings| settings.read_only = true);
+    world.greet();
+    world.grant_read_only();
+    world.lose();
+    assert_eq!(world.greet().session, SessionId::NONE);
+    world.grant(TIMEOUT_MS as i32, SESSION);
+    world.lose();
+    assert_eq!(world.greet().session, SESSION, "and this one is");
+    world.grant_read_only();
+    world.lose();
+    assert_eq!(world.greet().session, SESSION, "also after a while alone");
 }
 
 #[test]
 fn a_read_only_server_is_told_apart() {
     let mut world = World::with(|settings| settings.read_only = true);
     assert_eq!(world.greet().read_only, Some(true));
-    let response = ConnectResponse {
-        protocol_version: 0,
-        timeout_ms: 9000,
-        session: SESSION,
-        password: Some(Bytes::copy_from_slice(&PASSWORD)),
-        read_only: Some(true),
-    };
-    let mut out = BytesMut::new();
-    put_frame(&mut out, |out| response.encode(out));
-    world.receive(&out);
+    world.grant_read_only();
     assert_eq!(world.states, [SessionState::ConnectedReadOnly]);
 }
 

@@ -1,7 +1,7 @@
 //! Which paths name a znode. The rules are those of ZooKeeper's create.
 
 use alloc::string::String;
-use core::fmt;
+use core::{fmt, ops::Deref, str::FromStr};
 
 use thiserror::Error;
 
@@ -79,7 +79,7 @@ pub fn name(path: &str) -> &str {
     path.rfind('/').map_or(path, |slash| &path[slash + 1..])
 }
 
-/// A path that can name a znode. After this nobody checks it again.
+/// A path that can name a znode. After this nobody checks it again; it serves wherever a `&str` does.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct ZnodePath(String);
 
@@ -87,6 +87,49 @@ impl ZnodePath {
     /// Returns the path as text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Returns the path below, by one name or several with slashes between.
+    ///
+    /// # Errors
+    ///
+    /// [`PathError`] when `names` can name nothing.
+    pub fn join(&self, names: &str) -> Result<Self, PathError> {
+        names.split('/').try_for_each(check_name)?;
+        let slash = if self.0 == "/" { "" } else { "/" };
+        Ok(Self(alloc::format!("{}{slash}{names}", self.0)))
+    }
+
+    /// Returns the path of the parent; `None` for the root.
+    pub fn parent(&self) -> Option<Self> {
+        parent(&self.0).map(|path| Self(path.into()))
+    }
+
+    /// Returns the last name; empty for the root.
+    pub fn name(&self) -> &str {
+        name(&self.0)
+    }
+}
+
+impl Deref for ZnodePath {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<ZnodePath> for String {
+    fn from(path: ZnodePath) -> Self {
+        path.0
+    }
+}
+
+impl FromStr for ZnodePath {
+    type Err = PathError;
+
+    fn from_str(path: &str) -> Result<Self, PathError> {
+        Self::try_from(path)
     }
 }
 
@@ -150,5 +193,17 @@ mod tests {
         assert_eq!(parent("/a"), Some("/"));
         assert_eq!(parent("/"), None);
         assert_eq!((name("/a/b"), name("/")), ("b", ""));
+    }
+
+    #[test]
+    fn children_are_named_below_any_path() {
+        let root: ZnodePath = "/".parse().unwrap();
+        let below = root.join("a").unwrap().join("b/c").unwrap();
+        assert_eq!((below.as_str(), below.name()), ("/a/b/c", "c"));
+        assert_eq!(below.parent(), Some("/a/b".parse().unwrap()));
+        assert_eq!(root.parent(), None);
+        for names in ["", "/x", "x/", "..", "x//y"] {
+            assert!(below.join(names).is_err(), "{names:?}");
+        }
     }
 }

@@ -3,16 +3,15 @@
 use std::{
     fmt,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
 use conclave_protocol::response::Response;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 
-use crate::{
-    error::ClientError,
-    session::{SessionState, over},
-};
+use super::{chroot::Chroot, status::Status};
+use crate::{error::ClientError, session::over};
 
 /// The answer of the session's task.
 pub(super) type Answered = Result<Response, ClientError>;
@@ -24,24 +23,19 @@ type Read<T, E> = Box<dyn FnOnce(Answered) -> Result<T, E> + Send>;
 /// keep the [`super::Client`] until then.
 pub struct Answer<T, E = ClientError> {
     sent: Result<oneshot::Receiver<Answered>, ClientError>,
-    states: watch::Receiver<SessionState>,
+    chroot: Arc<Chroot>,
+    status: Arc<Status>,
     read: Option<Read<T, E>>,
 }
 
 impl<T, E> Answer<T, E> {
     pub(super) fn new(
         sent: Result<oneshot::Receiver<Answered>, ClientError>,
-        states: watch::Receiver<SessionState>,
+        chroot: Arc<Chroot>,
+        status: Arc<Status>,
         read: impl FnOnce(Answered) -> Result<T, E> + Send + 'static,
     ) -> Self {
-        Self { sent, states, read: Some(Box::new(read)) }
-    }
-}
-
-impl<T> Answer<T> {
-    /// Makes the answer of a call that was not sent.
-    pub(super) fn refused(error: ClientError, states: watch::Receiver<SessionState>) -> Self {
-        Self::new(Err(error.clone()), states, |_| Err(error))
+        Self { sent, chroot, status, read: Some(Box::new(read)) }
     }
 }
 
@@ -53,9 +47,9 @@ impl<T, E> Future for Answer<T, E> {
         let answered = match &mut this.sent {
             Err(error) => Err(error.clone()),
             Ok(receiver) => match ready!(Pin::new(receiver).poll(context)) {
-                Ok(answered) => answered,
+                Ok(answered) => answered.map(|response| this.chroot.outward(response)),
                 // The session's task has ended, and says by the state why.
-                Err(_) => Err(over(*this.states.borrow())),
+                Err(_) => Err(over(this.status.state())),
             },
         };
         let read = this.read.take().expect("a future is not polled after it is ready");

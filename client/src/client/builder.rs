@@ -3,15 +3,16 @@
 use std::sync::{Arc, atomic::AtomicU64};
 
 use conclave_protocol::frame::FRAME_LEN_BYTES_MAX_DEFAULT;
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{Semaphore, mpsc};
 
-use super::{CLOSES_MAX, Client, REQUESTS_MAX};
+use super::{Client, Core, PLACES_KEPT, REQUESTS_MAX, chroot::Chroot, status::Status};
 use crate::{
     clock::{self, Clock},
-    driver::{Driver, Waiters},
+    driver::{Driver, Renewal, Waiters},
     error::ClientError,
     hosts::{ConnectString, Hosts},
-    session::{Session, SessionState, Settings},
+    net::{Tcp, Transport},
+    session::{Session, Settings},
 };
 
 /// Replies may be longer than requests: a list of many children is one reply.
@@ -25,7 +26,9 @@ pub struct ClientBuilder {
     reply_len_bytes_max: usize,
     request_len_bytes_max: usize,
     read_only: bool,
+    renewal: Renewal,
     host_seed: Option<u64>,
+    transport: Arc<dyn Transport>,
 }
 
 impl ClientBuilder {
@@ -38,7 +41,9 @@ impl ClientBuilder {
             reply_len_bytes_max: REPLY_LEN_BYTES_MAX_DEFAULT,
             request_len_bytes_max: FRAME_LEN_BYTES_MAX_DEFAULT,
             read_only: false,
+            renewal: Renewal::Never,
             host_seed: None,
+            transport: Arc::new(Tcp),
         }
     }
 
@@ -64,10 +69,28 @@ impl ClientBuilder {
         self
     }
 
-    /// Accepts a server that has lost its ensemble and serves reads only.
+    /// Accepts a server that has lost its ensemble and serves reads only, and leaves it for one that
+    /// serves all as soon as there is one.
     #[must_use]
     pub const fn read_only(mut self) -> Self {
         self.read_only = true;
+        self
+    }
+
+    /// Begins a new session when one has expired, with the same identities. Its ephemerals and watches
+    /// are gone all the same: watchers end, calls that were under way fail with
+    /// [`ClientError::SessionExpired`], and [`Client::session_id`] is another. Without this the client
+    /// is over, which nobody can overlook.
+    #[must_use]
+    pub const fn renew_expired(mut self) -> Self {
+        self.renewal = Renewal::WhenExpired;
+        self
+    }
+
+    /// Reaches servers another way than by plain TCP: through TLS, for example.
+    #[must_use]
+    pub fn transport(mut self, transport: impl Transport) -> Self {
+        self.transport = Arc::new(transport);
         self
     }
 
@@ -89,30 +112,32 @@ impl ClientBuilder {
         let hosts = Hosts::new(hosts, self.host_seed.unwrap_or_else(clock::seed));
         let session = Session::new(Settings {
             session_timeout_ms: self.session_timeout_ms,
-            chroot,
             frame_len_bytes_max: self.reply_len_bytes_max,
             // The protocol cannot say more.
             request_len_bytes_max: self.request_len_bytes_max.min(i32::MAX as usize),
             read_only: self.read_only,
             host_count: hosts.count(),
         });
-        let (calls, receiver) = mpsc::channel(REQUESTS_MAX + CLOSES_MAX);
-        let (state, states) = watch::channel(SessionState::Connecting);
+        let (calls, receiver) = mpsc::channel(REQUESTS_MAX + PLACES_KEPT);
+        let status = Arc::new(Status::new());
         let driver = Driver {
             session,
             hosts,
             clock: Clock::start(),
             calls: receiver,
-            state,
+            status: status.clone(),
             waiters: Waiters::default(),
+            transport: self.transport,
+            renewal: self.renewal,
         };
         tokio::spawn(driver.run());
-        Ok(Client {
+        let core = Core {
             calls,
-            states,
+            status,
             permits: Arc::new(Semaphore::new(REQUESTS_MAX)),
-            next_watch: Arc::new(AtomicU64::new(1)),
+            next_watch: AtomicU64::new(1),
             request_len_bytes_max: self.request_len_bytes_max,
-        })
+        };
+        Ok(Client { core: Arc::new(core), chroot: Arc::new(Chroot::new(chroot)) })
     }
 }

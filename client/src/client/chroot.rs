@@ -10,18 +10,24 @@ use conclave_protocol::{
 
 use crate::error::ClientError;
 
+/// A prefix of paths; empty for none.
 #[derive(Clone, Debug)]
-pub(super) struct Chroot {
+pub(crate) struct Chroot {
     prefix: String,
 }
 
 impl Chroot {
-    pub(super) const fn new(prefix: String) -> Self {
+    pub(crate) const fn new(prefix: String) -> Self {
         Self { prefix }
     }
 
+    /// Returns whether paths are the server's own.
+    pub(crate) const fn is_none(&self) -> bool {
+        self.prefix.is_empty()
+    }
+
     /// Returns the path as the server knows it.
-    pub(super) fn path_inward(&self, path: &str) -> String {
+    pub(crate) fn path_inward(&self, path: &str) -> String {
         match (self.prefix.as_str(), path) {
             ("", path) => path.to_owned(),
             (prefix, "/") => prefix.to_owned(),
@@ -30,7 +36,7 @@ impl Chroot {
     }
 
     /// Returns the path as the caller knows it; one that is not below the chroot as it is.
-    pub(super) fn path_outward(&self, path: &str) -> String {
+    pub(crate) fn path_outward(&self, path: &str) -> String {
         match path.strip_prefix(self.prefix.as_str()) {
             Some("") if !self.prefix.is_empty() => "/".to_owned(),
             // Not `/apple` for the chroot `/app`.
@@ -42,10 +48,8 @@ impl Chroot {
     /// A path that is not absolute would name something beside the chroot: `le` is `/apple` behind
     /// `/app`.
     fn text_inward(&self, text: &mut Text) -> Result<(), ClientError> {
-        if !self.prefix.is_empty() {
-            let path = text.as_str().filter(|path| path.starts_with('/'));
-            *text = self.path_inward(path.ok_or(ClientError::BadArguments)?).into();
-        }
+        let path = text.as_str().filter(|path| path.starts_with('/'));
+        *text = self.path_inward(path.ok_or(ClientError::BadArguments)?).into();
         Ok(())
     }
 
@@ -60,9 +64,7 @@ impl Chroot {
     }
 
     fn text_outward(&self, text: &mut Text) {
-        if !self.prefix.is_empty()
-            && let Some(path) = text.as_str()
-        {
+        if let Some(path) = text.as_str() {
             *text = self.path_outward(path).into();
         }
     }
@@ -73,7 +75,10 @@ impl Chroot {
     }
 
     /// Puts the chroot before every path of a request.
-    pub(super) fn inward(&self, mut request: Request) -> Result<Request, ClientError> {
+    pub(crate) fn inward(&self, mut request: Request) -> Result<Request, ClientError> {
+        if self.is_none() {
+            return Ok(request);
+        }
         match &mut request {
             Request::Create(create)
             | Request::Create2(create)
@@ -124,7 +129,10 @@ impl Chroot {
     }
 
     /// Takes the chroot off every path of a response.
-    pub(super) fn outward(&self, mut response: Response) -> Response {
+    pub(crate) fn outward(&self, mut response: Response) -> Response {
+        if self.is_none() {
+            return response;
+        }
         match &mut response {
             Response::Path(path) | Response::PathStat { path, .. } | Response::Sync(path) => {
                 self.text_outward(path);

@@ -3,7 +3,10 @@
 
 mod answer;
 mod builder;
+pub(crate) mod chroot;
+mod create;
 mod reads;
+pub(crate) mod status;
 mod writes;
 
 use std::sync::{
@@ -12,42 +15,58 @@ use std::sync::{
 };
 
 use conclave_protocol::{
-    event::WatchEvent,
+    ids::SessionId,
     multi,
+    path::{self, ZnodePath},
     request::{Create, Request},
     response::Response,
     text::Text,
 };
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
-use self::answer::Answered;
-pub use self::{answer::Answer, builder::ClientBuilder, writes::CreateMode};
+pub(crate) use self::reads::sorted;
+pub use self::{
+    answer::Answer,
+    builder::ClientBuilder,
+    create::{CreateOptions, Created},
+    writes::CreateMode,
+};
+use self::{answer::Answered, chroot::Chroot, status::Status};
 use crate::{
-    driver::Call,
+    driver::{Ask, Call},
     error::ClientError,
     session::{SessionState, WatchRequest, over},
-    watch::{EVENTS_MAX, WatchId, WatchKind, Watcher},
+    watch::{WatchId, WatchKind, Watcher, mailbox},
 };
 
 /// Operations under way at most, sent or waiting for a connection; beyond, a call fails with
 /// [`ClientError::Overloaded`].
 pub const REQUESTS_MAX: usize = 65_536;
 
-/// Places kept beyond [`REQUESTS_MAX`], so that a client can be closed when there is no other.
-const CLOSES_MAX: usize = 16;
+/// Places kept beyond [`REQUESTS_MAX`], so that a client can be closed, and watches can be dropped,
+/// when there is no other.
+const PLACES_KEPT: usize = 1024;
 
 /// A handle on a session; clones share it. The session ends by [`Client::close`], or when every
 /// handle is dropped and its timeout passes.
 #[derive(Clone, Debug)]
 pub struct Client {
+    core: Arc<Core>,
+    /// Where this handle's paths begin.
+    chroot: Arc<Chroot>,
+}
+
+/// What all handles share.
+#[derive(Debug)]
+struct Core {
     calls: mpsc::Sender<Call>,
-    states: watch::Receiver<SessionState>,
+    status: Arc<Status>,
     permits: Arc<Semaphore>,
-    next_watch: Arc<AtomicU64>,
+    next_watch: AtomicU64,
     request_len_bytes_max: usize,
 }
 
-type PendingWatch = (WatchRequest, mpsc::Sender<WatchEvent>);
+type PendingWatch = (WatchRequest, mailbox::Sender);
 
 impl Client {
     /// Starts a client with the defaults of [`ClientBuilder`] and waits until it is connected.
@@ -61,14 +80,47 @@ impl Client {
         Ok(client)
     }
 
+    /// Returns a handle on the same session whose paths begin at `path`, as this handle names it; the
+    /// znode need not be there. It costs no request.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::BadArguments`] when `path` is none.
+    pub fn chroot(&self, path: &str) -> Result<Self, ClientError> {
+        path::validate(path).map_err(|_| ClientError::BadArguments)?;
+        let prefix = match self.chroot.path_inward(path) {
+            root if root == "/" => String::new(),
+            prefix => prefix,
+        };
+        Ok(Self { core: self.core.clone(), chroot: Arc::new(Chroot::new(prefix)) })
+    }
+
+    /// Returns where this handle's paths begin, as the ensemble names it.
+    pub fn root(&self) -> ZnodePath {
+        let root = self.chroot.path_inward("/");
+        ZnodePath::try_from(root.as_str()).expect("a chroot is checked when it is made")
+    }
+
     /// Returns where the session stands now.
     pub fn state(&self) -> SessionState {
-        *self.states.borrow()
+        self.core.status.state()
     }
 
     /// Returns the session's states as they come; a slow reader sees the newest.
     pub fn states(&self) -> watch::Receiver<SessionState> {
-        self.states.clone()
+        self.core.status.states()
+    }
+
+    /// Returns the session's id; [`SessionId::NONE`] before the first connection. It changes only
+    /// with [`ClientBuilder::renew_expired`].
+    pub fn session_id(&self) -> SessionId {
+        self.core.status.session()
+    }
+
+    /// Returns the session's timeout as the server has granted it, in milliseconds; 0 before the first
+    /// connection.
+    pub fn session_timeout_ms(&self) -> u64 {
+        self.core.status.timeout_ms()
     }
 
     /// Waits until the session has a connection.
@@ -77,7 +129,7 @@ impl Client {
     ///
     /// How the session ended before.
     pub async fn connected(&self) -> Result<(), ClientError> {
-        let mut states = self.states.clone();
+        let mut states = self.states();
         let is_settled = |state: &SessionState| state.is_connected() || state.is_over();
         match states.wait_for(is_settled).await.map(|state| *state) {
             Ok(state) if state.is_connected() => Ok(()),
@@ -96,9 +148,11 @@ impl Client {
     }
 
     fn watch(&self, path: &str, kind: WatchKind) -> (PendingWatch, Watcher) {
-        let (sender, events) = mpsc::channel(EVENTS_MAX);
-        let id = WatchId(self.next_watch.fetch_add(1, Ordering::Relaxed));
-        ((WatchRequest { id, kind, path: path.to_owned() }, sender), Watcher { events })
+        let id = WatchId(self.core.next_watch.fetch_add(1, Ordering::Relaxed));
+        let watch = WatchRequest { id, kind, path: self.chroot.path_inward(path) };
+        let calls = self.core.calls.downgrade();
+        let (sender, watcher) = Watcher::new(watch.clone(), self.chroot.clone(), calls);
+        ((watch, sender), watcher)
     }
 
     /// Sends a request now; the future is what `read` makes of a response.
@@ -117,7 +171,14 @@ impl Client {
         watch: Option<PendingWatch>,
         read: impl FnOnce(Answered) -> Result<T, E> + Send + 'static,
     ) -> Answer<T, E> {
-        Answer::new(self.send(request, watch), self.states.clone(), read)
+        let sent = self.send(request, watch);
+        Answer::new(sent, self.chroot.clone(), self.core.status.clone(), read)
+    }
+
+    /// Returns the answer of a call that is not sent.
+    fn refused<T>(&self, error: ClientError) -> Answer<T> {
+        let (chroot, status) = (self.chroot.clone(), self.core.status.clone());
+        Answer::new(Err(error.clone()), chroot, status, |_| Err(error))
     }
 
     fn send(
@@ -125,20 +186,21 @@ impl Client {
         request: Request,
         watch: Option<PendingWatch>,
     ) -> Result<oneshot::Receiver<Answered>, ClientError> {
+        let Core { calls, permits, request_len_bytes_max, .. } = &*self.core;
         let len_bytes = data_len_bytes(&request);
-        if len_bytes > self.request_len_bytes_max {
+        if len_bytes > *request_len_bytes_max {
             return Err(ClientError::TooLong(len_bytes));
         }
+        let request = self.chroot.inward(request)?;
         let permit = match request {
             Request::CloseSession => None,
-            _ => Some(
-                Arc::clone(&self.permits)
-                    .try_acquire_owned()
-                    .map_err(|_| ClientError::Overloaded)?,
-            ),
+            _ => {
+                let permit = Arc::clone(permits).try_acquire_owned();
+                Some(permit.map_err(|_| ClientError::Overloaded)?)
+            }
         };
         let (done, answer) = oneshot::channel();
-        match self.calls.try_send(Call { request, watch, done, permit }) {
+        match calls.try_send(Call::Ask(Ask { request, watch, done, permit })) {
             Ok(()) => Ok(answer),
             Err(mpsc::error::TrySendError::Full(_)) => Err(ClientError::Overloaded),
             Err(mpsc::error::TrySendError::Closed(_)) => Err(over(self.state())),

@@ -1,5 +1,7 @@
 //! Operations that read, and those that watch.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use conclave_protocol::{
     acl::Acl,
@@ -9,9 +11,10 @@ use conclave_protocol::{
     text::Text,
 };
 
-use super::{Answer, Client, answer::Answered, text};
+use super::{Answer, Client, answer::Answered, chroot::Chroot, text};
 use crate::{
     error::ClientError,
+    ops::{self, ReadOp, ReadOutcome},
     watch::{WatchKind, Watched, Watcher},
 };
 
@@ -104,6 +107,45 @@ impl Client {
         })
     }
 
+    /// Reads several znodes in one request; each has its own outcome. The protocol does not promise that
+    /// no write falls between two of them.
+    ///
+    /// # Errors
+    ///
+    /// Those of the session; [`ClientError::Unimplemented`] by servers before 3.6.
+    pub fn multi_read(&self, ops: Vec<ReadOp>) -> Answer<Vec<Result<ReadOutcome, ClientError>>> {
+        let ops = ops.into_iter().map(ops::encode_read).collect();
+        self.call(Request::MultiRead(ops), |response| match response {
+            Response::Multi(results) => ops::read_outcomes(results),
+            _ => Err(ClientError::Malformed),
+        })
+    }
+
+    /// Returns the ensemble's members as the server tells them, and the stat of that; a chroot does not
+    /// matter.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::NoNode`] by servers before 3.5, and others.
+    pub fn get_config(&self) -> Answer<(Bytes, Stat)> {
+        let request = Request::GetData { path: CONFIG_PATH.into(), watch: false };
+        self.whole().call(request, data)
+    }
+
+    /// As [`Self::get_config`], and a watcher of the members.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::get_config`]; then nothing is watched.
+    pub fn get_config_and_watch(&self) -> Answer<((Bytes, Stat), Watcher)> {
+        self.whole().get_data_and_watch(CONFIG_PATH)
+    }
+
+    /// Returns a handle on the whole tree.
+    pub(super) fn whole(&self) -> Self {
+        Self { core: self.core.clone(), chroot: Arc::new(Chroot::new(String::new())) }
+    }
+
     /// Returns a znode's ACL and stat.
     ///
     /// # Errors
@@ -148,12 +190,22 @@ impl Client {
             WatchKind::Persistent => 0,
             WatchKind::Recursive => 1,
             WatchKind::Data | WatchKind::Exist | WatchKind::Child => {
-                return Answer::refused(ClientError::BadArguments, self.states());
+                return self.refused(ClientError::BadArguments);
             }
         };
         let (watch, watcher) = self.watch(path, kind);
         let request = Request::AddWatch { path: path.into(), mode };
         self.call_and_watch(request, Some(watch), |answered| answered.map(|_| watcher))
+    }
+
+    /// Asks whether the server has watches of this session for a znode.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::NoWatcher`] when there is none.
+    pub fn check_watches(&self, path: &str, watched: Watched) -> Answer<()> {
+        let request = Request::CheckWatches { path: path.into(), kind: watched as i32 };
+        self.call(request, |_| Ok(()))
     }
 
     /// Removes this session's watches of a znode; their watchers hear no more. A persistent watch
@@ -167,6 +219,9 @@ impl Client {
         self.call(request, |_| Ok(()))
     }
 }
+
+/// Where the ensemble tells its members; no chroot changes that.
+const CONFIG_PATH: &str = "/zookeeper/config";
 
 /// Reads the answer to exists, where no znode is no error.
 fn found(answered: Answered) -> Result<Option<Stat>, ClientError> {
@@ -185,7 +240,7 @@ pub(super) fn stat(response: Response) -> Result<Stat, ClientError> {
     }
 }
 
-fn data(response: Response) -> Result<(Bytes, Stat), ClientError> {
+pub(super) fn data(response: Response) -> Result<(Bytes, Stat), ClientError> {
     match response {
         Response::Data { data, stat } => Ok((data.unwrap_or_default(), stat)),
         _ => Err(ClientError::Malformed),
@@ -200,7 +255,7 @@ fn children(response: Response) -> Result<(Vec<String>, Stat), ClientError> {
 }
 
 /// Servers list in no fixed order.
-fn sorted(texts: &[Text]) -> Result<Vec<String>, ClientError> {
+pub(crate) fn sorted(texts: &[Text]) -> Result<Vec<String>, ClientError> {
     let mut texts: Vec<String> = texts.iter().map(text).collect::<Result<_, _>>()?;
     texts.sort_unstable();
     Ok(texts)

@@ -6,12 +6,17 @@ use conclave_protocol::{
     request::{Create, Request},
     response::Response,
     stat::Stat,
+    text::Text,
 };
 
-use super::{Answer, Client, reads::stat, text};
+use super::{
+    Answer, Client,
+    reads::{data, stat},
+    text,
+};
 use crate::{
     error::{ClientError, MultiError},
-    ops::{self, Op, OpOutcome},
+    ops::{self, Op, OpOutcome, Transaction},
 };
 
 /// What kind of znode a create makes.
@@ -155,13 +160,66 @@ impl Client {
     ///
     /// [`MultiError`] says which operation was refused and why.
     pub fn multi(&self, ops: Vec<Op>) -> Answer<Vec<OpOutcome>, MultiError> {
+        self.multi_as(ops, |outcomes| outcomes)
+    }
+
+    pub(crate) fn multi_as<T>(
+        &self,
+        ops: Vec<Op>,
+        read: impl FnOnce(Vec<OpOutcome>) -> T + Send + 'static,
+    ) -> Answer<T, MultiError> {
         let ops = ops.into_iter().map(ops::encode).collect();
         self.call_and_watch(Request::Multi(ops), None, |answered| {
             match answered.map_err(MultiError::whole)? {
-                Response::Multi(results) => ops::outcomes(&results),
+                Response::Multi(results) => ops::outcomes(&results).map(read),
                 _ => Err(MultiError::whole(ClientError::Malformed)),
             }
         })
+    }
+
+    /// Begins a multi whose results have types.
+    pub fn transaction(&self) -> Transaction {
+        Transaction::new(self.clone())
+    }
+
+    /// Changes the members of the ensemble at run time, by what joins (`server.N=...` lines) and the
+    /// numbers that leave, and returns the new configuration; `version` is the one expected to be in
+    /// effect, `None` for any.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::ReconfigDisabled`], [`ClientError::ReconfigInProgress`],
+    /// [`ClientError::NewConfigNoQuorum`], [`ClientError::NoAuth`], and others.
+    pub fn reconfig(
+        &self,
+        joining: &[&str],
+        leaving: &[u8],
+        version: Option<i64>,
+    ) -> Answer<(Bytes, Stat)> {
+        let leaving: Vec<String> = leaving.iter().map(u8::to_string).collect();
+        let list = |all: String| if all.is_empty() { Text::NULL } else { all.into() };
+        self.reconfigure(list(joining.join(",")), list(leaving.join(",")), Text::NULL, version)
+    }
+
+    /// Changes the members of the ensemble at run time to exactly these (`server.N=...` lines), and
+    /// returns the new configuration.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::reconfig`].
+    pub fn reconfig_to(&self, members: &[&str], version: Option<i64>) -> Answer<(Bytes, Stat)> {
+        self.reconfigure(Text::NULL, Text::NULL, members.join(",").into(), version)
+    }
+
+    fn reconfigure(
+        &self,
+        joining: Text,
+        leaving: Text,
+        members: Text,
+        version: Option<i64>,
+    ) -> Answer<(Bytes, Stat)> {
+        let version = version.unwrap_or(-1);
+        self.call(Request::Reconfig { joining, leaving, members, version }, data)
     }
 
     /// Proves an identity to the server, on this and every later connection of the session.

@@ -13,8 +13,6 @@ use crate::{
 pub struct Settings {
     /// Session timeout asked for, in milliseconds; the server may grant another.
     pub session_timeout_ms: u32,
-    /// The path that stands for the root; empty for none.
-    pub chroot: String,
     /// Longest frame accepted from a server, in bytes; a longer one breaks the connection.
     pub frame_len_bytes_max: usize,
     /// Longest request sent, in bytes; a longer one is refused here, for a server would close the
@@ -35,7 +33,8 @@ pub enum SessionState {
     Connected,
     /// It has one to a server that serves reads only.
     ConnectedReadOnly,
-    /// It has lost its connection, and seeks another; watches and ephemerals are still there.
+    /// It has lost its connection, and seeks another: it is suspended. Its ephemerals are there until
+    /// the server has not heard of it for the session's timeout, which cannot be known from here.
     Disconnected,
     /// An identity was refused; the server has closed the connection.
     AuthFailed,
@@ -49,6 +48,12 @@ impl SessionState {
     /// Returns whether there is a connection.
     pub const fn is_connected(self) -> bool {
         matches!(self, Self::Connected | Self::ConnectedReadOnly)
+    }
+
+    /// Returns whether the session has lost its connection and seeks another: what is held by an
+    /// ephemeral may be another's by the time it is back.
+    pub const fn is_suspended(self) -> bool {
+        matches!(self, Self::Disconnected)
     }
 
     /// Returns whether the session is over.
@@ -82,6 +87,8 @@ pub enum Output {
         /// What.
         event: WatchEvent,
     },
+    /// Tell a watcher that events may be missing, as its connection was another.
+    Gap(WatchId),
     /// Tell a watcher that it will hear no more: its watch was removed, or could not be armed again.
     Unwatched(WatchId),
     /// The session's state has changed.
@@ -95,6 +102,6 @@ pub struct WatchRequest {
     pub id: WatchId,
     /// What for.
     pub kind: WatchKind,
-    /// Where, as the caller names it.
+    /// Where, as the server knows it.
     pub path: String,
 }

@@ -6,7 +6,6 @@
 //! answers come in that order.
 
 mod api;
-mod chroot;
 mod restore;
 
 use std::collections::VecDeque;
@@ -25,14 +24,13 @@ use conclave_protocol::{
     zxid::Zxid,
 };
 
-use self::chroot::Chroot;
 pub use self::{
     api::{Output, RequestId, SessionState, Settings, WatchRequest},
     restore::SET_WATCHES_LEN_BYTES_MAX,
 };
 use crate::{
     error::ClientError,
-    watch::{Registry, WatchId, WatchKind},
+    watch::{Registry, WatchKind, Watched},
 };
 
 /// Identities that a session proves at most; one more is refused with [`ClientError::Overloaded`].
@@ -64,7 +62,6 @@ struct InFlight {
 #[derive(Debug)]
 pub struct Session {
     settings: Settings,
-    chroot: Chroot,
     state: SessionState,
     link: Link,
     id: SessionId,
@@ -80,6 +77,8 @@ pub struct Session {
     /// Identities, told again on every connection.
     auths: Vec<(String, Bytes)>,
     is_closing: bool,
+    /// A server that serves reads only has made the id up by itself: the ensemble knows no such session.
+    is_known_to_ensemble: bool,
     sent_at_ms: u64,
     heard_at_ms: u64,
     now_ms: u64,
@@ -99,7 +98,6 @@ impl Session {
     pub fn new(settings: Settings) -> Self {
         assert!(settings.host_count > 0, "there is a server to connect to");
         Self {
-            chroot: Chroot::new(settings.chroot.clone()),
             state: SessionState::Connecting,
             link: Link::Down,
             id: SessionId::NONE,
@@ -114,6 +112,7 @@ impl Session {
             watches: Registry::default(),
             auths: Vec::new(),
             is_closing: false,
+            is_known_to_ensemble: false,
             sent_at_ms: 0,
             heard_at_ms: 0,
             now_ms: 0,
@@ -142,9 +141,21 @@ impl Session {
         self.watches.iter()
     }
 
-    /// Forgets the watches that `is_wanted` denies; the server may still fire them, to nobody.
-    pub fn retain_watches(&mut self, is_wanted: impl FnMut(WatchId) -> bool) {
-        self.watches.retain(is_wanted);
+    /// Returns the timeout that the server has granted, in milliseconds; before, the one asked for.
+    pub const fn timeout_ms(&self) -> u64 {
+        self.timeout_ms
+    }
+
+    /// Begins a new session in the place of one that has expired: with the same settings and
+    /// identities, no older than what was seen, and without watches and ephemerals.
+    pub fn renew(&mut self) {
+        assert_eq!(self.state, SessionState::Expired, "only a session that has expired is renewed");
+        let lost = self.watches.clear();
+        self.outputs.extend(lost.into_iter().map(Output::Unwatched));
+        (self.id, self.password) = (SessionId::NONE, Password::ZERO);
+        self.timeout_ms = self.settings.session_timeout_ms.into();
+        self.is_known_to_ensemble = false;
+        self.set_state(SessionState::Connecting);
     }
 
     /// Takes the next thing to do.
@@ -158,8 +169,11 @@ impl Session {
     pub fn submit(&mut self, request: Request, watch: Option<WatchRequest>) -> RequestId {
         let id = RequestId(self.next_id);
         self.next_id += 1;
-        match self.admit(request) {
-            Ok(request) => {
+        match self.admit(&request) {
+            Ok(()) => {
+                if let Some(watch) = &watch {
+                    self.watches.expect(&watch.path, watch.id);
+                }
                 self.queued.push_back(Queued { id, request, watch });
                 if self.is_closing && self.link == Link::Down {
                     self.end(SessionState::Closed);
@@ -171,12 +185,11 @@ impl Session {
         id
     }
 
-    fn admit(&mut self, request: Request) -> Result<Request, ClientError> {
+    fn admit(&mut self, request: &Request) -> Result<(), ClientError> {
         if self.state.is_over() || self.is_closing {
             return Err(over(self.state));
         }
-        let request = self.chroot.inward(request)?;
-        if let Request::Auth { scheme, data, .. } = &request
+        if let Request::Auth { scheme, data, .. } = request
             && let Some(scheme) = scheme.as_str()
         {
             let auth = (scheme.to_owned(), data.clone().unwrap_or_default());
@@ -188,7 +201,7 @@ impl Session {
             }
         }
         self.is_closing = matches!(request, Request::CloseSession);
-        Ok(request)
+        Ok(())
     }
 
     /// A connection is up: the session greets.
@@ -203,7 +216,7 @@ impl Session {
             protocol_version: 0,
             last_zxid_seen: self.last_zxid,
             timeout_ms: i32::try_from(self.settings.session_timeout_ms).unwrap_or(i32::MAX),
-            session: self.id,
+            session: if self.is_known_to_ensemble { self.id } else { SessionId::NONE },
             password: Some(Bytes::copy_from_slice(&self.password.0)),
             read_only: Some(self.settings.read_only),
         };
@@ -219,6 +232,9 @@ impl Session {
         self.link = Link::Down;
         self.buffer.clear();
         for lost in std::mem::take(&mut self.in_flight) {
+            if let Some(watch) = &lost.watch {
+                self.watches.settle(&watch.path, watch.id);
+            }
             let Some(id) = lost.id else { continue };
             // The server closes the connection when it has closed the session.
             let is_close = lost.opcode == OpCode::CloseSession;
@@ -306,6 +322,7 @@ impl Session {
         self.link = Link::Up;
         self.restore();
         let is_read_only = response.read_only == Some(true);
+        self.is_known_to_ensemble |= !is_read_only;
         self.set_state(if is_read_only {
             SessionState::ConnectedReadOnly
         } else {
@@ -339,9 +356,7 @@ impl Session {
     fn on_answer(&mut self, answered: InFlight, error: i32, body: Bytes) -> Option<()> {
         let InFlight { opcode, id, watch, removes, .. } = answered;
         let result = match error {
-            0 => Response::decode(opcode, body)
-                .map(|response| self.chroot.outward(response))
-                .map_err(|_| ClientError::Malformed),
+            0 => Response::decode(opcode, body).map_err(|_| ClientError::Malformed),
             code => Err(ClientError::from_code(code)),
         };
         if let Some(watch) = watch {
@@ -377,22 +392,50 @@ impl Session {
     }
 
     fn on_watch_answer(&mut self, watch: WatchRequest, result: &Result<Response, ClientError>) {
+        let is_wanted = self.watches.settle(&watch.path, watch.id);
         let kind = match (watch.kind, result) {
             // An exists of a znode that is there watches its data.
             (WatchKind::Exist, Ok(_)) => WatchKind::Data,
             (WatchKind::Exist, Err(ClientError::NoNode)) => WatchKind::Exist,
             (kind, Ok(_)) => kind,
-            (_, Err(_)) => return,
+            (_, Err(_)) => return self.remove_left_over(&watch.path),
         };
-        self.watches.add(kind, self.chroot.path_inward(&watch.path), watch.id);
+        self.watches.add(kind, watch.path.clone(), watch.id);
+        if !is_wanted {
+            self.unwatch(&watch);
+        }
     }
 
     fn on_event(&mut self, event: &WatchEvent) {
         for watch in self.watches.fire(event) {
-            let Some(path) = event.path.as_str() else { continue };
-            let path = self.chroot.path_outward(path).into();
-            let event = WatchEvent { path, ..event.clone() };
-            self.outputs.push_back(Output::Event { watch, event });
+            self.outputs.push_back(Output::Event { watch, event: event.clone() });
+        }
+        if let Some(path) = event.path.as_str() {
+            self.remove_left_over(path);
+        }
+    }
+
+    /// Forgets a watch whose caller has dropped it, and has the server forget it when no other at its
+    /// path would go with it.
+    pub fn unwatch(&mut self, watch: &WatchRequest) {
+        if let Some(watched) = self.watches.release(watch.kind, &watch.path, watch.id) {
+            self.send_removal(&watch.path, watched);
+        }
+        self.remove_left_over(&watch.path);
+    }
+
+    fn remove_left_over(&mut self, path: &str) {
+        if self.watches.take_left_over(path) {
+            self.send_removal(path, Watched::Any);
+        }
+    }
+
+    /// What a connection does not outlive needs no removal; and a refusal changes nothing.
+    fn send_removal(&mut self, path: &str, watched: Watched) {
+        if self.link == Link::Up && !self.is_closing {
+            let xid = self.draw_xid();
+            let request = Request::RemoveWatches { path: path.into(), kind: watched as i32 };
+            self.send(xid, &request, None, None);
         }
     }
 
@@ -429,12 +472,17 @@ impl Session {
         });
         let len_bytes = (&out[..]).get_u32() as usize;
         if let Some(id) = id.filter(|_| len_bytes > self.settings.request_len_bytes_max) {
+            if let Some(watch) = &watch {
+                self.watches.settle(&watch.path, watch.id);
+            }
             let result = Err(ClientError::TooLong(len_bytes));
             self.outputs.push_back(Output::Complete { id, result });
             return;
         }
         let removes = match request {
-            Request::RemoveWatches { path, kind } => path.as_str().map(|p| (p.to_owned(), *kind)),
+            Request::RemoveWatches { path, kind } if id.is_some() => {
+                path.as_str().map(|path| (path.to_owned(), *kind))
+            }
             _ => None,
         };
         self.in_flight.push_back(InFlight { xid, opcode, id, watch, removes });
@@ -462,7 +510,10 @@ impl Session {
             return;
         }
         self.set_state(state);
-        for Queued { id, request, .. } in std::mem::take(&mut self.queued) {
+        for Queued { id, request, watch } in std::mem::take(&mut self.queued) {
+            if let Some(watch) = watch {
+                self.watches.settle(&watch.path, watch.id);
+            }
             let result = match request {
                 Request::CloseSession if state == SessionState::Closed => Ok(Response::Empty),
                 _ => Err(over(state)),

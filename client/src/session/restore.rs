@@ -3,7 +3,7 @@
 
 use conclave_protocol::{ids::Xid, request::Request, text::Text};
 
-use super::Session;
+use super::{Output, Session};
 use crate::watch::WatchKind;
 
 /// Bytes of paths that one setWatches carries at most, far below every server's limit; a path that is
@@ -45,6 +45,9 @@ impl Session {
             };
             self.send(Xid::SET_WATCHES, &request, None, None);
         }
+        // What the callers read from now on is read behind the watches.
+        let persistent = self.watches.reconnected();
+        self.outputs.extend(persistent.into_iter().map(Output::Gap));
     }
 
     fn chunks(&self) -> Vec<Chunk> {

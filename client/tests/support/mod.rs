@@ -163,6 +163,8 @@ pub(crate) enum Flow {
     Open,
     /// Keeps them and passes nothing on.
     Stalled,
+    /// Passes on what clients say, and nothing of what they are answered.
+    Mute,
     /// Cuts them, and new ones as soon as they come.
     Cut,
 }
@@ -174,7 +176,7 @@ pub(crate) struct Proxy {
 }
 
 impl Proxy {
-    async fn start(target: String) -> Self {
+    pub(crate) async fn start(target: String) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (flow, flows) = watch::channel(Flow::Open);
@@ -210,6 +212,10 @@ async fn pass(mut client: TcpStream, target: String, mut flows: watch::Receiver<
         match flow {
             Flow::Cut => return,
             Flow::Stalled => drop(flows.changed().await),
+            Flow::Mute => tokio::select! {
+                _ = tokio::io::copy(&mut client, &mut server) => return,
+                _ = flows.changed() => {}
+            },
             Flow::Open => tokio::select! {
                 _ = tokio::io::copy_bidirectional(&mut client, &mut server) => return,
                 _ = flows.changed() => {}
