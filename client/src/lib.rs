@@ -79,6 +79,10 @@
 //! stops to rely on it until the session is back. An expired session is over, unless
 //! [`ClientBuilder::renew_expired`] asks for another.
 //!
+//! # Recipes
+//!
+//! Locks, elections, queues, caches and more are in [`recipes`].
+//!
 //! # Tests
 //!
 //! `conclave_server::embedded::Embedded` is a whole ensemble inside a test; `examples/embedded.rs` shows
@@ -95,6 +99,7 @@ pub mod error;
 pub mod hosts;
 pub mod net;
 pub mod ops;
+pub mod recipes;
 pub mod retry;
 mod seek;
 pub mod session;

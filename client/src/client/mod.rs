@@ -4,7 +4,7 @@
 mod answer;
 mod builder;
 pub(crate) mod chroot;
-mod create;
+pub(crate) mod create;
 mod reads;
 pub(crate) mod status;
 mod writes;

@@ -4,7 +4,7 @@ use std::{
     future::poll_fn,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
 };
 
 use conclave_protocol::event::{EventKind, KeeperState, WatchEvent};
@@ -69,6 +69,14 @@ impl Watcher {
     /// watch was removed, or the session is over. Nothing is lost when the future is dropped.
     pub async fn next(&mut self) -> Option<Notice> {
         poll_fn(|context| self.poll_notice(context)).await
+    }
+
+    /// Returns the next event or gap that is there already.
+    pub fn try_next(&mut self) -> Option<Notice> {
+        match self.poll_notice(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(notice) => notice,
+            Poll::Pending => None,
+        }
     }
 
     /// As [`Self::next`], with a gap as an event of [`EventKind::None`] at the watch's own path.
