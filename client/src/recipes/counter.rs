@@ -107,7 +107,8 @@ impl Counter {
     async fn require_unchanged(&self, seen: &Stat, error: ClientError) -> Result<(), RecipeError> {
         patient(|| self.client.sync(&self.path)).await?;
         let now = patient(|| self.client.exists(&self.path)).await?;
-        let is_unchanged = now.is_some_and(|now| (now.czxid, now.version) == (seen.czxid, seen.version));
+        let is_unchanged =
+            now.is_some_and(|now| (now.czxid, now.version) == (seen.czxid, seen.version));
         if is_unchanged { Ok(()) } else { Err(error.into()) }
     }
 

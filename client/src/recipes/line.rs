@@ -76,7 +76,11 @@ fn contender(name: &str) -> Option<Contender> {
     let is_reader = rest.ends_with("__READ__") || rest.ends_with("__rlock__");
     let known = ["lock-", "__lock__", "__WRIT__", "latch-", "lease-"];
     let is_known = is_reader || known.iter().any(|label| rest.ends_with(label));
-    is_known.then(|| Contender { name: name.to_owned(), number: digits.parse().unwrap_or(0), is_reader })
+    is_known.then(|| Contender {
+        name: name.to_owned(),
+        number: digits.parse().unwrap_or(0),
+        is_reader,
+    })
 }
 
 /// A line of contenders.

@@ -146,7 +146,9 @@ impl Follower {
         let (mut unread, mut unlisted, mut below_them) = (Vec::new(), Vec::new(), Vec::new());
         let answers: Vec<_> = paths.iter().map(|path| self.client.exists(path)).collect();
         for (path, answer) in paths.iter().zip(answers) {
-            let Some(stat) = again(answer.await, || self.client.exists(path)).await? else { continue };
+            let Some(stat) = again(answer.await, || self.client.exists(path)).await? else {
+                continue;
+            };
             match known.get(path) {
                 Some(node) if node.stat.mzxid == stat.mzxid => {
                     let is_listed = node.stat.pzxid == stat.pzxid;
