@@ -1,16 +1,22 @@
 //! Tokio around a [`Session`]: one task owns it, dials, reads and writes, and wakes who waits.
 
-use std::{collections::HashMap, io, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, VecDeque},
+    io,
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::BytesMut;
 use conclave_protocol::{event::WatchEvent, request::Request, response::Response};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    sync::{OwnedSemaphorePermit, mpsc, oneshot},
+    sync::{mpsc, oneshot},
+    time::MissedTickBehavior,
 };
 
 use crate::{
-    client::status::Status,
+    client::{permit::Permit, status::Status},
     clock::Clock,
     error::ClientError,
     hosts::{Attempt, Hosts},
@@ -21,7 +27,7 @@ use crate::{
 };
 
 /// Bytes read at a time.
-const READ_LEN_BYTES: usize = 16 << 10;
+const READ_LEN_BYTES: usize = 64 << 10;
 
 /// Bytes that wait to be written, beyond which no more calls are taken: a server that does not read
 /// slows its clients.
@@ -29,6 +35,9 @@ const UNWRITTEN_LEN_BYTES_MAX: usize = 1 << 20;
 
 /// Calls taken in one turn at most; they go out in one write.
 const CALLS_PER_TURN_MAX: usize = 256;
+
+/// Until the session has said how often it is to be told the time.
+const TICK_FIRST: Duration = Duration::from_millis(10);
 
 /// Time for which a connection must have lasted for its host to have served, in milliseconds.
 const SERVED_MS_MIN: u64 = 1000;
@@ -49,7 +58,7 @@ pub(crate) struct Ask {
     pub(crate) watch: Option<(WatchRequest, mailbox::Sender)>,
     pub(crate) done: oneshot::Sender<Result<Response, ClientError>>,
     /// Given back when the request is answered; closing needs none.
-    pub(crate) permit: Option<OwnedSemaphorePermit>,
+    pub(crate) permit: Option<Permit>,
 }
 
 /// What follows an expired session.
@@ -76,7 +85,9 @@ pub(crate) struct Driver {
 /// Callers that wait for an answer, and those that wait for events.
 #[derive(Debug, Default)]
 pub(crate) struct Waiters {
-    calls: HashMap<RequestId, Waiter>,
+    /// By number, from the first that is not answered: answers come nearly in order.
+    calls: VecDeque<Option<Waiter>>,
+    first: u64,
     watchers: HashMap<WatchId, (mailbox::Sender, WatchKind)>,
 }
 
@@ -84,7 +95,7 @@ pub(crate) struct Waiters {
 struct Waiter {
     done: oneshot::Sender<Result<Response, ClientError>>,
     watch: Option<(WatchId, WatchKind)>,
-    _permit: Option<OwnedSemaphorePermit>,
+    _permit: Option<Permit>,
 }
 
 impl Waiters {
@@ -103,11 +114,21 @@ impl Waiters {
             self.watchers.insert(id, (sender, kind));
         }
         let id = session.submit(request, watch);
-        self.calls.insert(id, Waiter { done, watch: named, _permit: permit });
+        if self.calls.is_empty() {
+            self.first = id.0;
+        }
+        assert_eq!(id.0, self.first + self.calls.len() as u64, "requests are numbered in order");
+        self.calls.push_back(Some(Waiter { done, watch: named, _permit: permit }));
     }
 
     fn complete(&mut self, id: RequestId, result: Result<Response, ClientError>) {
-        let Some(Waiter { done, watch, .. }) = self.calls.remove(&id) else { return };
+        let index = usize::try_from(id.0 - self.first).expect("it is not answered yet");
+        let Waiter { done, watch, _permit } =
+            self.calls[index].take().expect("a request is answered once");
+        while self.calls.front().is_some_and(Option::is_none) {
+            self.calls.pop_front();
+            self.first += 1;
+        }
         if let Some((watch, kind)) = watch {
             let is_armed =
                 result.is_ok() || (kind == WatchKind::Exist && result == Err(ClientError::NoNode));
@@ -202,12 +223,18 @@ impl Driver {
         let mut unwritten = BytesMut::new();
         let better = seek::writable(self.transport.clone(), self.hosts.clone());
         tokio::pin!(better);
+        let mut interval_ms = 0;
+        let mut ticks = tokio::time::interval(TICK_FIRST);
         loop {
             let turn = self.settle(&mut unwritten);
             if turn != Turn::GoOn {
                 return turn;
             }
-            let wait = Duration::from_millis(self.session.tick_interval_ms());
+            if interval_ms != self.session.tick_interval_ms() {
+                interval_ms = self.session.tick_interval_ms();
+                ticks = tokio::time::interval(Duration::from_millis(interval_ms));
+                ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            }
             tokio::select! {
                 call = self.calls.recv(), if unwritten.len() < UNWRITTEN_LEN_BYTES_MAX => {
                     // Every handle is gone: the session is left to expire.
@@ -229,7 +256,7 @@ impl Driver {
                     self.hosts.prefer(&host, port);
                     return Turn::Reconnect;
                 }
-                () = tokio::time::sleep(wait) => {}
+                _ = ticks.tick() => {}
             }
             self.session.tick(self.clock.now_ms());
         }

@@ -3,9 +3,11 @@
 use std::sync::{Arc, atomic::AtomicU64};
 
 use conclave_protocol::frame::FRAME_LEN_BYTES_MAX_DEFAULT;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 
-use super::{Client, Core, PLACES_KEPT, REQUESTS_MAX, chroot::Chroot, status::Status};
+use super::{
+    Client, Core, PLACES_KEPT, REQUESTS_MAX, chroot::Chroot, permit::Permits, status::Status,
+};
 use crate::{
     clock::{self, Clock},
     driver::{Driver, Renewal, Waiters},
@@ -134,7 +136,7 @@ impl ClientBuilder {
         let core = Core {
             calls,
             status,
-            permits: Arc::new(Semaphore::new(REQUESTS_MAX)),
+            permits: Permits::default(),
             next_watch: AtomicU64::new(1),
             request_len_bytes_max: self.request_len_bytes_max,
         };

@@ -5,6 +5,7 @@ mod answer;
 mod builder;
 pub(crate) mod chroot;
 pub(crate) mod create;
+pub(crate) mod permit;
 mod reads;
 pub(crate) mod status;
 mod writes;
@@ -22,7 +23,7 @@ use conclave_protocol::{
     response::Response,
     text::Text,
 };
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 pub(crate) use self::reads::sorted;
 pub use self::{
@@ -31,7 +32,7 @@ pub use self::{
     create::{CreateOptions, Created},
     writes::CreateMode,
 };
-use self::{answer::Answered, chroot::Chroot, status::Status};
+use self::{answer::Answered, chroot::Chroot, permit::Permits, status::Status};
 use crate::{
     driver::{Ask, Call},
     error::ClientError,
@@ -61,7 +62,7 @@ pub struct Client {
 struct Core {
     calls: mpsc::Sender<Call>,
     status: Arc<Status>,
-    permits: Arc<Semaphore>,
+    permits: Permits,
     next_watch: AtomicU64,
     request_len_bytes_max: usize,
 }
@@ -194,10 +195,7 @@ impl Client {
         let request = self.chroot.inward(request)?;
         let permit = match request {
             Request::CloseSession => None,
-            _ => {
-                let permit = Arc::clone(permits).try_acquire_owned();
-                Some(permit.map_err(|_| ClientError::Overloaded)?)
-            }
+            _ => Some(permits.take().ok_or(ClientError::Overloaded)?),
         };
         let (done, answer) = oneshot::channel();
         match calls.try_send(Call::Ask(Ask { request, watch, done, permit })) {

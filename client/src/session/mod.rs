@@ -10,7 +10,7 @@ mod restore;
 
 use std::collections::VecDeque;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use conclave_protocol::{
     code::ErrorCode,
     connect::{ConnectRequest, ConnectResponse},
@@ -73,6 +73,8 @@ pub struct Session {
     queued: VecDeque<Queued>,
     in_flight: VecDeque<InFlight>,
     buffer: BytesMut,
+    /// Whole frames that are to be written.
+    written: BytesMut,
     watches: Registry,
     /// Identities, told again on every connection.
     auths: Vec<(String, Bytes)>,
@@ -109,6 +111,7 @@ impl Session {
             queued: VecDeque::new(),
             in_flight: VecDeque::new(),
             buffer: BytesMut::new(),
+            written: BytesMut::new(),
             watches: Registry::default(),
             auths: Vec::new(),
             is_closing: false,
@@ -160,6 +163,9 @@ impl Session {
 
     /// Takes the next thing to do.
     pub fn poll_output(&mut self) -> Option<Output> {
+        if !self.written.is_empty() {
+            return Some(Output::Write(self.written.split().freeze()));
+        }
         self.outputs.pop_front()
     }
 
@@ -220,9 +226,7 @@ impl Session {
             password: Some(Bytes::copy_from_slice(&self.password.0)),
             read_only: Some(self.settings.read_only),
         };
-        let mut out = BytesMut::new();
-        frame::put_frame(&mut out, |out| request.encode(out));
-        self.outputs.push_back(Output::Write(out.freeze()));
+        frame::put_frame(&mut self.written, |out| request.encode(out));
     }
 
     /// The connection is gone: what was under way may have been done or not.
@@ -231,6 +235,7 @@ impl Session {
         let was_up = self.link == Link::Up;
         self.link = Link::Down;
         self.buffer.clear();
+        self.written.clear();
         for lost in std::mem::take(&mut self.in_flight) {
             if let Some(watch) = &lost.watch {
                 self.watches.settle(&watch.path, watch.id);
@@ -465,13 +470,14 @@ impl Session {
         watch: Option<WatchRequest>,
     ) {
         let opcode = request.opcode();
-        let mut out = BytesMut::new();
-        frame::put_frame(&mut out, |out| {
+        let start = self.written.len();
+        frame::put_frame(&mut self.written, |out| {
             RequestHeader { xid, opcode: opcode.to_wire() }.encode(out);
             request.encode(out);
         });
-        let len_bytes = (&out[..]).get_u32() as usize;
+        let len_bytes = self.written.len() - start - size_of::<i32>();
         if let Some(id) = id.filter(|_| len_bytes > self.settings.request_len_bytes_max) {
+            self.written.truncate(start);
             if let Some(watch) = &watch {
                 self.watches.settle(&watch.path, watch.id);
             }
@@ -487,7 +493,6 @@ impl Session {
         };
         self.in_flight.push_back(InFlight { xid, opcode, id, watch, removes });
         self.sent_at_ms = self.now_ms;
-        self.outputs.push_back(Output::Write(out.freeze()));
     }
 
     fn disconnect(&mut self) {
