@@ -55,7 +55,7 @@ pub(crate) enum Call {
 #[derive(Debug)]
 pub(crate) struct Ask {
     pub(crate) request: Request,
-    pub(crate) watch: Option<(WatchRequest, mailbox::Sender)>,
+    pub(crate) watch: Option<Box<(WatchRequest, mailbox::Sender)>>,
     pub(crate) done: oneshot::Sender<Result<Response, ClientError>>,
     /// Given back when the request is answered; closing needs none.
     pub(crate) permit: Option<Permit>,
@@ -108,7 +108,7 @@ impl Waiters {
                 return session.unwatch(&watch);
             }
         };
-        let (watch, sender) = watch.unzip();
+        let (watch, sender) = watch.map(|watch| *watch).unzip();
         let named = watch.as_ref().map(|watch| (watch.id, watch.kind));
         if let Some(((id, kind), sender)) = named.zip(sender) {
             self.watchers.insert(id, (sender, kind));

@@ -198,7 +198,7 @@ impl Client {
             _ => Some(permits.take().ok_or(ClientError::Overloaded)?),
         };
         let (done, answer) = oneshot::channel();
-        match calls.try_send(Call::Ask(Ask { request, watch, done, permit })) {
+        match calls.try_send(Call::Ask(Ask { request, watch: watch.map(Box::new), done, permit })) {
             Ok(()) => Ok(answer),
             Err(mpsc::error::TrySendError::Full(_)) => Err(ClientError::Overloaded),
             Err(mpsc::error::TrySendError::Closed(_)) => Err(over(self.state())),

@@ -53,9 +53,15 @@ struct InFlight {
     opcode: OpCode,
     /// None for what the session sent for itself.
     id: Option<RequestId>,
-    watch: Option<WatchRequest>,
-    /// The path and the wire's number of the watches taken away when the answer comes.
-    removes: Option<(String, i32)>,
+    watches: Option<Box<Watches>>,
+}
+
+/// What an answer changes of the watches; boxed, as most change nothing.
+#[derive(Debug)]
+enum Watches {
+    Arms(WatchRequest),
+    /// By path and the wire's number.
+    Removes(String, i32),
 }
 
 /// A client's session.
@@ -180,11 +186,15 @@ impl Session {
                 if let Some(watch) = &watch {
                     self.watches.expect(&watch.path, watch.id);
                 }
+                if self.link == Link::Up {
+                    // Nothing is queued while there is a connection.
+                    self.send_request(id, &request, watch);
+                    return id;
+                }
                 self.queued.push_back(Queued { id, request, watch });
                 if self.is_closing && self.link == Link::Down {
                     self.end(SessionState::Closed);
                 }
-                self.send_queued();
             }
             Err(error) => self.outputs.push_back(Output::Complete { id, result: Err(error) }),
         }
@@ -237,7 +247,7 @@ impl Session {
         self.buffer.clear();
         self.written.clear();
         for lost in std::mem::take(&mut self.in_flight) {
-            if let Some(watch) = &lost.watch {
+            if let Some(Watches::Arms(watch)) = lost.watches.as_deref() {
                 self.watches.settle(&watch.path, watch.id);
             }
             let Some(id) = lost.id else { continue };
@@ -359,17 +369,18 @@ impl Session {
     }
 
     fn on_answer(&mut self, answered: InFlight, error: i32, body: Bytes) -> Option<()> {
-        let InFlight { opcode, id, watch, removes, .. } = answered;
+        let InFlight { opcode, id, watches, .. } = answered;
         let result = match error {
             0 => Response::decode(opcode, body).map_err(|_| ClientError::Malformed),
             code => Err(ClientError::from_code(code)),
         };
-        if let Some(watch) = watch {
-            self.on_watch_answer(watch, &result);
-        }
-        if let Some((path, kind)) = removes.filter(|_| result.is_ok()) {
-            let removed = self.watches.remove(&path, kind);
-            self.outputs.extend(removed.into_iter().map(Output::Unwatched));
+        match watches.map(|watches| *watches) {
+            Some(Watches::Arms(watch)) => self.on_watch_answer(watch, &result),
+            Some(Watches::Removes(path, kind)) if result.is_ok() => {
+                let removed = self.watches.remove(&path, kind);
+                self.outputs.extend(removed.into_iter().map(Output::Unwatched));
+            }
+            Some(Watches::Removes(..)) | None => {}
         }
         let is_refused = result.is_err();
         let is_sound = result != Err(ClientError::Malformed);
@@ -448,12 +459,16 @@ impl Session {
         while self.link == Link::Up
             && let Some(Queued { id, request, watch }) = self.queued.pop_front()
         {
-            let xid = match &request {
-                Request::Auth { .. } => Xid::AUTH,
-                _ => self.draw_xid(),
-            };
-            self.send(xid, &request, Some(id), watch);
+            self.send_request(id, &request, watch);
         }
+    }
+
+    fn send_request(&mut self, id: RequestId, request: &Request, watch: Option<WatchRequest>) {
+        let xid = match request {
+            Request::Auth { .. } => Xid::AUTH,
+            _ => self.draw_xid(),
+        };
+        self.send(xid, request, Some(id), watch);
     }
 
     fn draw_xid(&mut self) -> Xid {
@@ -485,13 +500,14 @@ impl Session {
             self.outputs.push_back(Output::Complete { id, result });
             return;
         }
-        let removes = match request {
+        let watches = match request {
             Request::RemoveWatches { path, kind } if id.is_some() => {
-                path.as_str().map(|path| (path.to_owned(), *kind))
+                path.as_str().map(|path| Watches::Removes(path.to_owned(), *kind))
             }
-            _ => None,
+            _ => watch.map(Watches::Arms),
         };
-        self.in_flight.push_back(InFlight { xid, opcode, id, watch, removes });
+        let watches = watches.map(Box::new);
+        self.in_flight.push_back(InFlight { xid, opcode, id, watches });
         self.sent_at_ms = self.now_ms;
     }
 
