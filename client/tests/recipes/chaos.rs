@@ -53,11 +53,11 @@ async fn locks_and_counters_hold_over_the_death_of_leaders() {
                 while !is_over.load(Ordering::Relaxed) {
                     match mark(&client, &lock).await {
                         Ok(Some((before, token))) => {
-                            assert!(before < token, "{before} then {token}")
+                            assert!(before < token, "{before} then {token}");
                         }
                         Ok(None) => panic!("no session has expired"),
                         Err(error) => {
-                            assert_eq!(error.kind(), ErrorKind::OutcomeUnknown, "{error}")
+                            assert_eq!(error.kind(), ErrorKind::OutcomeUnknown, "{error}");
                         }
                     }
                     match counter.add(1).await {
