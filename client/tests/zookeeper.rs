@@ -358,6 +358,8 @@ async fn a_cut_connection_keeps_session_watches_and_identity() {
     assert_eq!(event(&mut created).await, heard(EventKind::NodeCreated, "/created"));
     other.set_data("/kept", "x", None).await.unwrap();
     assert_eq!(event(&mut kept).await, heard(EventKind::NodeDataChanged, "/kept"));
+    // No server tells a persistent watch what it has missed.
+    assert_eq!(event(&mut tree).await, heard(EventKind::None, "/kept"));
     assert_eq!(event(&mut tree).await, heard(EventKind::NodeDataChanged, "/kept"));
     client.close().await.unwrap();
     other.close().await.unwrap();
