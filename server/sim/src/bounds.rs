@@ -1,7 +1,7 @@
 //! Nothing grows without bound: looked at again and again while a run goes on.
 
 use conclave_server::lane::LANE_REQUESTS_MAX;
-use conclave_zab::Role;
+use conclave_zab::{LEARNER_BACKLOG_ENTRIES_MAX, Role};
 
 use crate::{client::UNANSWERED_MAX, machine::Machine, scenario::Scenario};
 
@@ -35,10 +35,13 @@ pub(crate) fn check(machine: &Machine, scenario: &Scenario) {
     holds("requests under way", running.replica.outstanding(), requests_max);
     holds("pieces of work for its disk", running.work.len(), WORK_MAX);
     holds("batches of requests to look at", running.arriving.len(), requests_max);
-    // A leader keeps more for whoever is fetching a snapshot.
     let engine = running.replica.engine();
+    let undelivered = engine.undelivered_count();
+    // A member with a slow disk is sent no more by its leader than this.
+    holds("undelivered entries", undelivered, LEARNER_BACKLOG_ENTRIES_MAX + requests_max);
+    // A leader keeps more for whoever is fetching a snapshot.
     if !matches!(running.replica.role(), Role::Leading { .. }) {
-        let most = scenario.window_entries + requests_max + WORK_MAX;
+        let most = scenario.window_entries + undelivered;
         holds("entries of its log", engine.entries_count(), most);
     }
 }

@@ -189,6 +189,11 @@ impl Engine {
         self.history.len()
     }
 
+    /// Returns how many entries of the log are in memory because they are not delivered yet.
+    pub fn undelivered_count(&self) -> usize {
+        self.history.count_behind(self.delivered)
+    }
+
     /// Returns the epochs, durable or about to be.
     pub const fn epochs(&self) -> Epochs {
         self.epochs

@@ -45,6 +45,11 @@ impl History {
         self.entries.len()
     }
 
+    /// Returns how many entries are behind `after`.
+    pub(crate) fn count_behind(&self, after: Zxid) -> usize {
+        self.entries.len() - self.entries.partition_point(|entry| entry.zxid <= after)
+    }
+
     pub(crate) fn push(&mut self, entry: Entry) {
         assert!(self.last().is_followed_by(entry.zxid), "a log has no gaps");
         self.len_bytes += entry.txn.len();

@@ -11,7 +11,7 @@ use conclave_protocol::{
 
 /// Entries proposed to a learner that it has not acked, at most. One that is further behind is
 /// forgotten: it notices by the silence, joins anew and is synchronised, which costs less memory.
-pub(crate) const LEARNER_BACKLOG_ENTRIES_MAX: usize = 400_000;
+pub const LEARNER_BACKLOG_ENTRIES_MAX: usize = 400_000;
 
 /// Bytes proposed to a learner that it has not acked, at most; beyond it the same happens.
 pub(crate) const LEARNER_BACKLOG_BYTES_MAX: usize = 256 << 20;

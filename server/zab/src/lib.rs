@@ -32,3 +32,4 @@ mod timeouts;
 
 pub use api::{Broadcast, Config, Input, LearnerCounts, Mark, Output, Recovered, Role};
 pub use engine::Engine;
+pub use learners::LEARNER_BACKLOG_ENTRIES_MAX;
