@@ -25,3 +25,8 @@ impl Clock {
 pub fn seed() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |since| since.as_nanos() as u64)
 }
+
+/// Returns the milliseconds since 1970, as this machine has them: for how long ago something was.
+pub(crate) fn now_unix_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+}

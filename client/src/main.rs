@@ -1,6 +1,6 @@
 //! `conclave`: the command of those who use the service.
 
-use std::process::ExitCode;
+use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 use conclave_client::shell::{self, ShellArguments};
@@ -21,5 +21,15 @@ enum Command {
 
 fn main() -> ExitCode {
     let Command::Shell(arguments) = CommandLine::parse().command;
-    shell::main(arguments)
+    shell::main(arguments, environment())
+}
+
+fn environment() -> shell::Environment {
+    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+    let home = |home: OsString| PathBuf::from(home).join(".conclave_history");
+    shell::Environment {
+        history: variable("CONCLAVE_HISTORY").map(PathBuf::from).or(variable("HOME").map(home)),
+        editor: variable("VISUAL").or(variable("EDITOR")),
+        is_plain: variable("NO_COLOR").is_some(),
+    }
 }
