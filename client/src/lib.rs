@@ -94,6 +94,7 @@
 
 pub mod client;
 pub mod clock;
+pub mod config;
 mod driver;
 pub mod error;
 pub mod hosts;

@@ -3,7 +3,10 @@
 use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
-use conclave_client::shell::{self, ShellArguments};
+use conclave_client::{
+    config::cli::{self as config, ConfigArguments},
+    shell::{self, ShellArguments},
+};
 
 /// The command line of Conclave, and of any service that speaks ZooKeeper's protocol.
 #[derive(Debug, Parser)]
@@ -17,11 +20,15 @@ struct CommandLine {
 enum Command {
     /// Look at znodes and change them: one command, a script on standard input, or a prompt.
     Shell(ShellArguments),
+    /// Keep configuration: plan, apply, look back, roll back, render.
+    Config(Box<ConfigArguments>),
 }
 
 fn main() -> ExitCode {
-    let Command::Shell(arguments) = CommandLine::parse().command;
-    shell::main(arguments, environment())
+    match CommandLine::parse().command {
+        Command::Shell(arguments) => shell::main(arguments, environment()),
+        Command::Config(arguments) => config::main(*arguments),
+    }
 }
 
 fn environment() -> shell::Environment {
