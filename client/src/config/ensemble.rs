@@ -92,9 +92,10 @@ impl Ensemble {
     ///
     /// [`ConfigError::Unreachable`] when there is none in time, or the session is over.
     pub async fn connected(&self) -> Result<(), ConfigError> {
-        match self.in_time(self.client.connected()).await? {
-            Ok(()) => Ok(()),
-            Err(error) => Err(ConfigError::Unreachable(format!("{}: {error}", self.server))),
+        match tokio::time::timeout(self.wait, self.client.connected()).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(ConfigError::Unreachable(format!("{}: {error}", self.server))),
+            Err(_) => Err(self.away()),
         }
     }
 

@@ -199,3 +199,66 @@ async fn what_does_not_fit_one_multi_is_a_release_behind_one_pointer() {
     assert_eq!(bench.data("/c/keep").await.unwrap(), "k");
     assert_eq!(bench.client.exists("/c/x").await.unwrap(), None);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_whole_tree_can_be_a_configuration_without_what_is_the_services_own() {
+    let bench = Bench::new().await;
+    bench.client.create("/theirs", "t", CreateMode::Persistent).await.unwrap();
+    bench.client.create("/theirs/session", "", CreateMode::Ephemeral).await.unwrap();
+    let dir = bench.directory("in", &[("a/b", "1"), ("c", "2")]);
+    bench.ok(&["apply", &dir, "/", "--yes", "--prune"]);
+    assert_eq!(bench.data("/a/b").await.unwrap(), "1");
+    bench.ok(&["export", "/", &bench.arg("out")]);
+    let names: Vec<String> = files_of(&bench.path("out")).into_iter().map(|file| file.0).collect();
+    assert_eq!(names, ["a/b", "c", "theirs"]);
+    assert_eq!(bench.run(&["plan", &dir, "/"]).0, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_chroot_has_its_own_configurations_and_releases() {
+    let bench = Bench::new().await;
+    bench.client.create("/x", "", CreateMode::Persistent).await.unwrap();
+    let hosts = format!("{}/x", bench.member.connect_string());
+    let run = |words: &[&str]| {
+        ended(conclave(&[&["config", "--server", &hosts], words].concat()).output().unwrap())
+    };
+    let value = "v".repeat(600_000);
+    let dir = bench.directory("in", &[("a", "1"), ("b", &value), ("c", &value)]);
+    assert_eq!(run(&["apply", &dir, "/app", "--yes"]).0, 0);
+    let chroot = bench.client.chroot("/x").unwrap();
+    assert_eq!(plain_read(&chroot, "/app", "a").await.unwrap(), "1");
+    assert_eq!(plain_read(&bench.client, "/x/app", "a").await.unwrap(), "1", "seen from above");
+    assert_eq!(bench.ok(&["get", "/x/app", "a"]), "1");
+    assert_eq!(run(&["get", "/app", "a"]).1, "1");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn acls_and_kinds_come_along_and_hide_the_blobs_too() {
+    let bench = Bench::new().await;
+    let meta =
+        r#"{"acl": {"a": "digest:me:x=:r,world:anyone:cdwa"}, "kind": {"box": "container"}}"#;
+    let dir = bench.directory("in", &[("a", "1"), ("box", ""), (".conclave.json", meta)]);
+    bench.ok(&["apply", &dir, "/c", "--yes"]);
+    assert_eq!(bench.client.get_data("/c/a").await, Err(conclave_client::ClientError::NoAuth));
+    let (acl, stat) = bench.client.get_acl("/c/box").await.unwrap();
+    assert_eq!((acl.len(), stat.ephemeral_owner), (1, i64::MIN));
+    let store = "/.conclave/config/%2Fc/blobs";
+    let mut refused = 0;
+    for blob in bench.client.get_children(store).await.unwrap().0 {
+        refused += usize::from(bench.client.get_data(&format!("{store}/{blob}")).await.is_err());
+    }
+    assert_eq!(refused, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn old_releases_go_and_what_only_they_needed_with_them() {
+    let bench = Bench::new().await;
+    for n in 0..6 {
+        let dir = bench.directory("in", &[("k", &n.to_string()), ("same", "s")]);
+        bench.ok(&["apply", &dir, "/c", "--yes", "--keep", "2"]);
+    }
+    assert_eq!(bench.json(&["history", "/c"]).as_array().unwrap().len(), 2);
+    let blobs = bench.client.get_children("/.conclave/config/%2Fc/blobs").await.unwrap().0;
+    assert_eq!(blobs.len(), 5, "two values of k, one of same, two pages");
+    assert!(bench.refused(&["show", "/c", "1"]).contains("no release 1"));
+}

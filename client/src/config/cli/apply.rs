@@ -113,7 +113,7 @@ pub(super) async fn carry_out(
         return Ok(0);
     }
     let signature = context.signature(&making.reason);
-    let editor = Editor::begin(store, &signature.author, &signature.host, context.wait()).await?;
+    let editor = context.editor(store, &signature).await?;
     let record = publish::publish(store, &editor, &proposal, &signature, &mut known).await?;
     print_record(context, store, &record);
     // What is done is done; room is made if it can be.

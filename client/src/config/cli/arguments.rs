@@ -33,8 +33,8 @@ pub struct Common {
     /// Session timeout to ask for, in milliseconds.
     #[arg(long, default_value_t = 10_000, value_name = "MS", global = true)]
     pub timeout: u32,
-    /// How long to wait for a member, and for who else is changing the configuration, in milliseconds.
-    #[arg(long, default_value_t = 15_000, value_name = "MS", global = true)]
+    /// How long to wait for a member, in milliseconds.
+    #[arg(long, default_value_t = 10_000, value_name = "MS", global = true)]
     pub wait: u64,
     /// An identity to prove, as digest:name:password.
     #[arg(

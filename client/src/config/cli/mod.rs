@@ -24,6 +24,7 @@ use self::{
 };
 use super::{
     disk,
+    editor::Editor,
     ensemble::{Connection, Ensemble},
     error::ConfigError,
     publish::Signature,
@@ -143,6 +144,12 @@ impl Context {
 
     fn wait(&self) -> Duration {
         Duration::from_millis(self.common.wait)
+    }
+
+    /// Takes the right to change a configuration. Whoever holds it and has died is waited for until its session is over.
+    async fn editor(&self, store: &Store, signature: &Signature) -> Result<Editor> {
+        let patience = self.wait() + Duration::from_millis(self.common.timeout.into());
+        Editor::begin(store, &signature.author, &signature.host, patience).await
     }
 
     fn signature(&self, reason: &str) -> Signature {

@@ -13,7 +13,6 @@ use crate::{
     client::CreateMode,
     config::{
         diff,
-        editor::Editor,
         error::ConfigError,
         live::Known,
         mask::Mask,
@@ -89,8 +88,7 @@ async fn start(
                 return Ok(0);
             }
             let signature = context.signature(&making.reason);
-            let editor =
-                Editor::begin(store, &signature.author, &signature.host, context.wait()).await?;
+            let editor = context.editor(store, &signature).await?;
             let old = version(&cohorts(store).await?, &name);
             let lead = |pointer| lead(store, &name, members, pointer, old);
             let record =
@@ -113,8 +111,7 @@ async fn widen(
         .with_store(path, async |store| {
             store.record(release).await?;
             let signature = context.signature("");
-            let editor =
-                Editor::begin(store, &signature.author, &signature.host, context.wait()).await?;
+            let editor = context.editor(store, &signature).await?;
             let pointer = Pointer::new(store.root(), store.path(), release);
             let old = version(&cohorts(store).await?, &name);
             let ops = vec![editor.fence().clone(), lead(store, &name, members, pointer, old)];
@@ -175,8 +172,7 @@ async fn abort(context: &Context, path: &str) -> Result<u8> {
     context
         .with_store(path, async |store| {
             let signature = context.signature("");
-            let editor =
-                Editor::begin(store, &signature.author, &signature.host, context.wait()).await?;
+            let editor = context.editor(store, &signature).await?;
             let cohorts = cohorts(store).await?;
             if !cohorts.is_empty() {
                 let ops = [vec![editor.fence().clone()], end(store, &cohorts)].concat();
