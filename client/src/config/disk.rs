@@ -165,8 +165,7 @@ pub fn write_new(path: &Path, bytes: &[u8], ownership: Ownership) -> Result<()> 
     if ownership.user.is_some() || ownership.group.is_some() {
         std::os::unix::fs::fchown(&file, ownership.user, ownership.group).map_err(failed())?;
     }
-    file.set_permissions(fs::Permissions::from_mode(mode)).map_err(failed())?;
-    file.sync_all().map_err(failed())
+    file.set_permissions(fs::Permissions::from_mode(mode)).map_err(failed())
 }
 
 /// Puts a staged file in the place of another in one step: who reads it sees the old or the new.
@@ -179,7 +178,11 @@ pub fn replace(path: &Path, staged: &Path) -> Result<()> {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     let folder = parent.unwrap_or(Path::new("."));
     // So that a loss of power does not bring the old one back.
-    fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(ConfigError::disk(folder))
+    sync(folder)
+}
+
+fn sync(path: &Path) -> Result<()> {
+    fs::File::open(path).and_then(|file| file.sync_all()).map_err(ConfigError::disk(path))
 }
 
 /// Writes a file in one step, whether it is there or not. Without a word on it, it has the mode and owner of what was there.
@@ -211,7 +214,10 @@ pub fn stage(path: &Path, bytes: &[u8], told: Ownership) -> Result<PathBuf> {
         user: told.user.or(before.user.filter(|_| is_root)),
         group: told.group.or(before.group.filter(|_| is_root)),
     };
-    write_new(&staged, bytes, ownership).inspect_err(|_| drop(fs::remove_file(&staged)))?;
+    // Durable before it takes the other's place: a loss of power leaves the old or the new.
+    write_new(&staged, bytes, ownership)
+        .and_then(|()| sync(&staged))
+        .inspect_err(|_| drop(fs::remove_file(&staged)))?;
     Ok(staged)
 }
 

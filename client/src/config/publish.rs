@@ -159,20 +159,18 @@ async fn commit(
     record: &Record,
     mut ops: Vec<Op>,
 ) -> Result<(), ConfigError> {
+    let mut is_known = true;
     for _ in 0..TRIES_MAX {
         match store.multi(ops.clone()).await? {
             Ok(()) => return Ok(()),
             Err(error) if error.error == ClientError::ConnectionLoss => {
-                store.ensemble().connected().await?;
-                store.ensemble().ask(store.path(), |client| client.sync(store.path())).await?;
-                if store.releases().await?.contains(&record.release) {
-                    let found = store.record(record.release).await?.record;
-                    if found.token == record.token {
-                        return Ok(());
-                    }
-                    return check_head(store, proposal).await;
+                is_known = false;
+                if is_done(store, record).await.map_err(|error| unknown(record, &error))? {
+                    return Ok(());
                 }
             }
+            // It may have been an earlier try that was done behind our backs.
+            Err(_) if !is_known && is_done(store, record).await? => return Ok(()),
             // What is above the path may be there.
             Err(MultiError { index: Some(index), error: ClientError::NodeExists })
                 if is_above(store, &ops[index]) =>
@@ -186,6 +184,21 @@ async fn commit(
         }
     }
     Err(ConfigError::Unreachable("the connection breaks again and again".to_owned()))
+}
+
+/// Returns whether the history has a record with its very token.
+async fn is_done(store: &Store, record: &Record) -> Result<bool, ConfigError> {
+    store.ensemble().connected().await?;
+    store.ensemble().ask(store.path(), |client| client.sync(store.path())).await?;
+    if !store.releases().await?.contains(&record.release) {
+        return Ok(false);
+    }
+    Ok(store.record(record.release).await?.record.token == record.token)
+}
+
+fn unknown(record: &Record, error: &ConfigError) -> ConfigError {
+    let release = record.release;
+    ConfigError::Unreachable(format!("{error}; history tells whether release {release} was made"))
 }
 
 fn is_above(store: &Store, op: &Op) -> bool {

@@ -124,6 +124,23 @@ async fn nothing_is_done_without_a_yes() {
     assert_eq!(bench.json(&["history", "/c"]).as_array().unwrap().len(), 1, "nothing changed");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn on_a_terminal_it_shows_the_plan_and_asks() {
+    let bench = Bench::new().await;
+    let dir = bench.directory("in", &[("a", "1")]);
+    let hosts = bench.member.connect_string();
+    for (answer, expected) in [("n", None), ("y", Some("1".to_owned()))] {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_conclave"));
+        command.args(["config", "--server", &hosts, "apply", &dir, "/c"]);
+        let mut session = rexpect::session::spawn_command(command, Some(60_000)).unwrap();
+        session.exp_string("+ a").unwrap();
+        session.exp_string("Change /c? [y/N]").unwrap();
+        session.send_line(answer).unwrap();
+        session.exp_eof().unwrap();
+        assert_eq!(bench.data("/c/a").await, expected, "{answer}");
+    }
+}
+
 #[test]
 fn what_cannot_be_ends_with_its_code() {
     let nobody = format!("127.0.0.1:{}", support::free_port());

@@ -4,6 +4,7 @@
 
 mod apply;
 mod bench;
+mod broken;
 mod follow;
 #[path = "../support/mod.rs"]
 mod support;
