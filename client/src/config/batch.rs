@@ -12,8 +12,24 @@ use super::{
 };
 use crate::{client::CreateMode, ops::Op};
 
-/// Bytes of a multi at most: what servers accept by default is 1,048,575, and they add a little of their own.
+/// Bytes of a multi at most, unless it is said otherwise: what servers accept by default is 1,048,575, and they add a little
+/// of their own.
 pub const MULTI_LEN_BYTES_MAX: usize = 1_000_000;
+
+/// How long a multi may be.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Limit {
+    /// Its bytes at most.
+    pub multi_len_bytes_max: usize,
+    /// What every path grows by on its way.
+    pub chroot_len_bytes: usize,
+}
+
+impl Default for Limit {
+    fn default() -> Self {
+        Self { multi_len_bytes_max: MULTI_LEN_BYTES_MAX, chroot_len_bytes: 0 }
+    }
+}
 
 /// Bytes of one value at most, so that it fits a multi with what is needed around it.
 pub const VALUE_LEN_BYTES_MAX: usize = MULTI_LEN_BYTES_MAX - (16 << 10);
@@ -88,19 +104,20 @@ pub fn len_bytes(op: &Op, chroot_len_bytes: usize) -> usize {
 }
 
 /// Returns whether operations fit one multi.
-pub fn fits(ops: &[Op], chroot_len_bytes: usize) -> bool {
-    ops.iter().map(|op| len_bytes(op, chroot_len_bytes)).sum::<usize>() <= MULTI_LEN_BYTES_MAX
+pub fn fits<'a>(ops: impl IntoIterator<Item = &'a Op>, limit: Limit) -> bool {
+    let len = |op| len_bytes(op, limit.chroot_len_bytes);
+    ops.into_iter().map(len).sum::<usize>() <= limit.multi_len_bytes_max
 }
 
 /// Cuts operations into multis that fit, each beginning with `first`.
-pub fn cut(first: &Op, ops: Vec<Op>, chroot_len_bytes: usize) -> Vec<Vec<Op>> {
+pub fn cut(first: &Op, ops: Vec<Op>, limit: Limit) -> Vec<Vec<Op>> {
     let mut multis: Vec<Vec<Op>> = Vec::new();
     let mut len = usize::MAX;
     for op in ops {
-        let op_len = len_bytes(&op, chroot_len_bytes);
-        if len.saturating_add(op_len) > MULTI_LEN_BYTES_MAX {
+        let op_len = len_bytes(&op, limit.chroot_len_bytes);
+        if len.saturating_add(op_len) > limit.multi_len_bytes_max {
             multis.push(vec![first.clone()]);
-            len = len_bytes(first, chroot_len_bytes);
+            len = len_bytes(first, limit.chroot_len_bytes);
         }
         len += op_len;
         multis.last_mut().expect("one was begun").push(op);
@@ -138,8 +155,9 @@ mod tests {
     #[test]
     fn multis_are_cut_where_they_are_full() {
         let op = |n: usize| Op::set_data(format!("/{n}"), vec![0; 300_000], None);
-        let multis = cut(&Op::check("/lock", 1), (0..7).map(op).collect(), 10);
+        let limit = Limit { chroot_len_bytes: 10, ..Limit::default() };
+        let multis = cut(&Op::check("/lock", 1), (0..7).map(op).collect(), limit);
         assert_eq!(multis.iter().map(Vec::len).collect::<Vec<_>>(), [4, 4, 2]);
-        assert!(multis.iter().all(|multi| fits(multi, 10)));
+        assert!(multis.iter().all(|multi| fits(multi, limit)));
     }
 }

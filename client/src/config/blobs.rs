@@ -63,7 +63,7 @@ pub(super) async fn upload(
         let missing: Vec<Op> =
             blobs.iter().filter(|(name, _)| !there.contains(name)).map(create).collect();
         let mut is_done = true;
-        for multi in batch::cut(editor.fence(), missing, store.ensemble().chroot_len_bytes()) {
+        for multi in batch::cut(editor.fence(), missing, store.ensemble().limit()) {
             match store.multi(multi).await? {
                 Ok(()) => {}
                 Err(error) if error.error == ClientError::ConnectionLoss => {
@@ -95,7 +95,7 @@ pub async fn remove_leftovers(
     let leftovers: Vec<Digest> = store.blobs().await?.difference(&needed).copied().collect();
     let delete = |name: &Digest| Op::delete(store.at(&format!("blobs/{name}")), None);
     let deletes: Vec<Op> = leftovers.iter().map(delete).collect();
-    for multi in batch::cut(editor.fence(), deletes, store.ensemble().chroot_len_bytes()) {
+    for multi in batch::cut(editor.fence(), deletes, store.ensemble().limit()) {
         if let Err(error) = store.multi(multi).await? {
             return Err(refused(store, &error));
         }
@@ -129,7 +129,7 @@ pub async fn trim(
     if old.is_empty() {
         return Ok(());
     }
-    for multi in batch::cut(editor.fence(), old, store.ensemble().chroot_len_bytes()) {
+    for multi in batch::cut(editor.fence(), old, store.ensemble().limit()) {
         if let Err(error) = store.multi(multi).await? {
             return Err(refused(store, &error));
         }

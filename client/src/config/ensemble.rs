@@ -2,7 +2,10 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use super::error::ConfigError;
+use super::{
+    batch::{Limit, MULTI_LEN_BYTES_MAX},
+    error::ConfigError,
+};
 use crate::{
     client::{Answer, Client, ClientBuilder},
     error::ClientError,
@@ -11,6 +14,9 @@ use crate::{
 
 /// Requests under way at once.
 pub const WINDOW: usize = 256;
+
+/// What a request has around a multi, in bytes, generously.
+const HEADER_LEN_BYTES: usize = 1024;
 
 /// How often a question is asked again over broken connections.
 const TRIES_MAX: usize = 20;
@@ -21,7 +27,7 @@ pub struct Ensemble {
     client: Client,
     server: String,
     wait: Duration,
-    chroot_len_bytes: usize,
+    limit: Limit,
 }
 
 /// How to connect.
@@ -35,6 +41,8 @@ pub struct Connection {
     pub wait: Duration,
     /// Identities to prove: `scheme:data`.
     pub auth: Vec<String>,
+    /// Bytes of a multi at most.
+    pub multi_len_bytes_max: usize,
 }
 
 impl Ensemble {
@@ -44,12 +52,16 @@ impl Ensemble {
     ///
     /// [`ConfigError::Unreachable`], [`ConfigError::Usage`] for what is no connect string or identity.
     pub async fn connect(connection: &Connection) -> Result<Self, ConfigError> {
-        let Connection { server, timeout_ms, wait, auth } = connection;
+        let Connection { server, timeout_ms, wait, auth, multi_len_bytes_max } = connection;
         let usage = |error: ClientError| ConfigError::Usage(error.to_string());
         let chroot_len_bytes = ConnectString::parse(server).map_err(usage)?.chroot.len();
-        let client =
-            ClientBuilder::new(server).session_timeout_ms(*timeout_ms).start().map_err(usage)?;
-        let ensemble = Self { client, server: server.clone(), wait: *wait, chroot_len_bytes };
+        let limit = Limit { multi_len_bytes_max: *multi_len_bytes_max, chroot_len_bytes };
+        // What the service accepts is for the user to know.
+        let builder = ClientBuilder::new(server)
+            .session_timeout_ms(*timeout_ms)
+            .request_len_bytes_max(multi_len_bytes_max.saturating_add(HEADER_LEN_BYTES));
+        let client = builder.start().map_err(usage)?;
+        let ensemble = Self { client, server: server.clone(), wait: *wait, limit };
         ensemble.connected().await?;
         for identity in auth {
             let (scheme, data) = identity.split_once(':').ok_or_else(|| {
@@ -68,7 +80,12 @@ impl Ensemble {
 
     /// Wraps a client of the caller's.
     pub const fn of(client: Client, wait: Duration) -> Self {
-        Self { client, server: String::new(), wait, chroot_len_bytes: 0 }
+        Self {
+            client,
+            server: String::new(),
+            wait,
+            limit: Limit { multi_len_bytes_max: MULTI_LEN_BYTES_MAX, chroot_len_bytes: 0 },
+        }
     }
 
     /// Returns the client.
@@ -76,9 +93,9 @@ impl Ensemble {
         &self.client
     }
 
-    /// Returns what every path grows by on its way.
-    pub const fn chroot_len_bytes(&self) -> usize {
-        self.chroot_len_bytes
+    /// Returns how long a multi may be.
+    pub const fn limit(&self) -> Limit {
+        self.limit
     }
 
     /// Returns how long to wait for a member.

@@ -24,15 +24,12 @@ pub(super) fn decide(
     proposal: &Proposal,
     record: &mut Record,
 ) -> (Vec<Op>, Manifest, Vec<Op>) {
-    let chroot = store.ensemble().chroot_len_bytes();
+    let limit = store.ensemble().limit();
     // Head and record are added to it; a record has 67 bytes for some 128 keys.
     let keys = proposal.wanted.len() + proposal.seen.tree.len();
     let around = vec![0; RECORD_LEN_BYTES + keys];
     let around = batch::create_with("/", around.into(), CreateMode::Persistent, None);
-    let fits = |ops: &[Op]| {
-        let len = |op| batch::len_bytes(op, chroot);
-        ops.iter().chain([&around]).map(len).sum::<usize>() <= batch::MULTI_LEN_BYTES_MAX
-    };
+    let fits = |ops: &[Op]| batch::fits(ops.iter().chain([&around]), limit);
     let mut direct = vec![editor.fence().clone()];
     if let Some(ops) = direct_ops(store, proposal) {
         direct.extend(ops);

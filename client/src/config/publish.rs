@@ -65,7 +65,7 @@ pub async fn publish(
     ops.extend(announce(store, proposal, &record));
     ops.extend(proposal.with.iter().cloned());
     commit(store, proposal, &record, ops).await?;
-    for multi in batch::cut(editor.fence(), rest, store.ensemble().chroot_len_bytes()) {
+    for multi in batch::cut(editor.fence(), rest, store.ensemble().limit()) {
         // What is left, the next apply removes; readers do not look at it any more.
         drop(store.multi(multi).await?);
     }

@@ -183,7 +183,7 @@ mod tests {
             ("{{ get('db/host') }}:{{ get('/db/port') }}\n", "h:5\n"),
             ("{{ get('x', 'd') }}{{ exists('x') }}{{ exists('db') }}", "dFalseTrue"),
             ("{% for k in keys('db') %}{{ k }},{% endfor %}", "host,port,"),
-            ("{{ keys('') }}", "[\"db\", \"j\"]"),
+            ("{{ keys('')|join(',') }}", "db,j"),
             ("{% for k, v in values('db')|items %}{{ k }}={{ v }};{% endfor %}", "host=h;port=5;"),
             (
                 "{{ (get('j')|fromjson).a[1] }}{{ config.db.host }}{{ config.db._ }}{{ release }}",

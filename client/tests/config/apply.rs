@@ -217,6 +217,34 @@ async fn what_does_not_fit_one_multi_is_a_release_behind_one_pointer() {
     assert_eq!(bench.client.exists("/c/x").await.unwrap(), None);
 }
 
+/// Goal: where even the deletion of the znodes before does not fit the multi that turns the pointer, they go right behind it, and
+/// what others write there later stays.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn znodes_that_a_release_replaces_go_behind_it() {
+    let bench = Bench::new().await;
+    let names: Vec<String> = (0..400).map(|n| format!("d/k{n:03}")).collect();
+    let files: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "1")).collect();
+    let dir = bench.directory("in", &files);
+    bench.ok(&["apply", &dir, "/c", "--yes"]);
+    let more: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "2")).collect();
+    let dir = bench.directory("in", &more);
+    let small = ["--max-request", "12000"];
+    bench.ok(&[&["apply", &dir, "/c", "--yes"][..], &small].concat());
+    assert!(bench.data("/c").await.unwrap().starts_with(POINTER_MAGIC));
+    assert_eq!(bench.client.get_children("/c").await.unwrap().0, [""; 0]);
+    assert_eq!(bench.ok(&["get", "/c", "d/k399"]), "2");
+    // Readers do not look there, but it is not ours.
+    bench.client.create("/c/theirs", "t", CreateMode::Persistent).await.unwrap();
+    let dir = bench.directory("in", &files);
+    bench.ok(&[&["apply", &dir, "/c", "--yes"][..], &small].concat());
+    assert_eq!(bench.ok(&["get", "/c", "d/k000"]), "1");
+    assert_eq!(bench.data("/c/theirs").await.unwrap(), "t");
+    bench.client.delete("/c/theirs", None).await.unwrap();
+    bench.ok(&["rollback", "/c", "--yes"]);
+    assert_eq!(bench.data("/c/d/k000").await.unwrap(), "2", "and back to znodes in one step");
+    assert_eq!(bench.data("/c").await.unwrap(), "");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_whole_tree_can_be_a_configuration_without_what_is_the_services_own() {
     let bench = Bench::new().await;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::{
-    super::{source::Format, store},
+    super::{batch::MULTI_LEN_BYTES_MAX, source::Format, store},
     following::{Exec, Following, Render},
 };
 
@@ -36,6 +36,9 @@ pub struct Common {
     /// How long to wait for a member, in milliseconds.
     #[arg(long, default_value_t = 10_000, value_name = "MS", global = true)]
     pub wait: u64,
+    /// Bytes of a request at most: less than the service's jute.maxbuffer. What does not fit becomes a release.
+    #[arg(long, default_value_t = MULTI_LEN_BYTES_MAX, value_name = "BYTES", global = true)]
+    pub max_request: usize,
     /// An identity to prove, as digest:name:password.
     #[arg(
         long,

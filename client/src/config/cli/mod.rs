@@ -139,7 +139,13 @@ impl Context {
     fn connection(&self) -> Connection {
         let Common { server, timeout, auth, .. } = &self.common;
         let (server, auth) = (server.clone(), auth.clone());
-        Connection { server, timeout_ms: *timeout, wait: self.wait(), auth }
+        Connection {
+            server,
+            timeout_ms: *timeout,
+            wait: self.wait(),
+            auth,
+            multi_len_bytes_max: self.common.max_request,
+        }
     }
 
     fn wait(&self) -> Duration {
