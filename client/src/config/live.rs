@@ -143,11 +143,10 @@ async fn read_once(
         if found.stats.len() > KEYS_MAX {
             return Err(ConfigError::Invalid(format!("{root} has more than {KEYS_MAX} znodes")));
         }
-        match Kind::of_owner(stat.ephemeral_owner) {
-            None => drop(found.ephemerals.insert(key)),
-            Some(kind) => {
-                drop(found.tree.insert(key, Entry { data: Some(data), acl, kind }));
-            }
+        if stat.ephemeral_owner != 0 {
+            found.ephemerals.insert(key);
+        } else {
+            found.tree.insert(key, Entry { data: Some(data), acl, kind: Kind::Persistent });
         }
     }
 }

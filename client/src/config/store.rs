@@ -282,8 +282,9 @@ impl Store {
                     self.manifest(&record, known).await?
                 }
             };
-            let znodes =
+            let mut znodes =
                 live::read(&self.ensemble, &self.root, &self.hidden(), Depth::Acls).await?;
+            recall_kinds(&mut znodes.tree, &last);
             if self.head().await? != head {
                 continue;
             }
@@ -339,6 +340,15 @@ impl Store {
     pub async fn multi(&self, ops: Vec<Op>) -> Result<Result<(), MultiError>, ConfigError> {
         let answer = self.ensemble.in_time(self.ensemble.client().multi(ops)).await?;
         Ok(answer.map(drop))
+    }
+}
+
+/// Adds the kinds that the service does not tell: those with which the znodes were made.
+fn recall_kinds(tree: &mut Tree, last: &Manifest) {
+    for (key, item) in last.iter().filter(|(_, item)| !item.kind.is_persistent()) {
+        if let Some(entry) = tree.get_mut(key) {
+            entry.kind = item.kind;
+        }
     }
 }
 

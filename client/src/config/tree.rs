@@ -34,7 +34,8 @@ impl Entry {
     }
 }
 
-/// What kind of znode a key is. Ephemerals are nobody's configuration.
+/// What kind of znode a key is. Ephemerals are nobody's configuration. Servers do not tell clients of containers and times
+/// to live; who has made them by an apply finds them in the release.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
@@ -51,17 +52,6 @@ impl Kind {
     /// Returns whether it is the kind that is not worth telling.
     pub fn is_persistent(&self) -> bool {
         *self == Self::Persistent
-    }
-
-    /// Returns the kind that a stat's owner field tells; `None` for an ephemeral.
-    pub const fn of_owner(owner: i64) -> Option<Self> {
-        const TTL_MASK: u64 = 0xff << 56;
-        match owner {
-            0 => Some(Self::Persistent),
-            i64::MIN => Some(Self::Container),
-            owner if owner as u64 & TTL_MASK == TTL_MASK => Some(Self::Ttl(owner & 0xff_ffff_ffff)),
-            _ => None,
-        }
     }
 }
 
@@ -176,14 +166,6 @@ mod tests {
         for wrong in ["", "world", "world:anyone", "world:anyone:x", "world:anyone:", ":a:r"] {
             assert!(wrong.parse::<AclText>().is_err(), "{wrong:?}");
         }
-    }
-
-    #[test]
-    fn kinds_are_told_by_the_owner() {
-        assert_eq!(Kind::of_owner(0), Some(Kind::Persistent));
-        assert_eq!(Kind::of_owner(i64::MIN), Some(Kind::Container));
-        assert_eq!(Kind::of_owner((0xff_u64 << 56) as i64 | 5000), Some(Kind::Ttl(5000)));
-        assert_eq!(Kind::of_owner(0x0100_0000_0000_0001), None);
     }
 
     #[test]
