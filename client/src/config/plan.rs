@@ -169,7 +169,8 @@ pub fn plan(sides: Sides<'_>, policy: Policy) -> Plan {
             plan.conflicts.insert(key.clone(), Conflict::Ephemeral);
             continue;
         }
-        let last = sides.last.get(key).filter(|item| item.is_ours());
+        // Who has deleted all of it has left nothing that could be overwritten.
+        let last = sides.last.get(key).filter(|item| item.is_ours() && !sides.live.is_empty());
         match sides.live.get(key) {
             None => plan_absent(&mut plan, key, last, wanted, policy),
             Some(live) if is_as_told(live, wanted) => plan.unchanged += 1,

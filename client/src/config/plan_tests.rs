@@ -88,6 +88,15 @@ fn every_case_of_three_sides_has_its_fate() {
 }
 
 #[test]
+fn what_is_gone_altogether_is_made_anew() {
+    let (last, now, wanted) = (applied(&[("k", "a")]), Tree::new(), tree(&[("k", "a")]));
+    let ephemerals = BTreeSet::new();
+    let sides = Sides { last: &last, live: &now, ephemerals: &ephemerals, wanted: &wanted };
+    let plan = plan(sides, Policy::default());
+    assert_eq!((plan.changes.len(), plan.conflicts.len()), (2, 0));
+}
+
+#[test]
 fn a_directory_stays_while_something_of_others_is_below_it() {
     let (last, wanted) = (applied(&[("d/k", "a")]), tree(&[("x", "")]));
     let now = live(&[("d/k", "a"), ("d/theirs", "b"), ("x", "")]);

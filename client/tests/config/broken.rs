@@ -14,7 +14,7 @@ use crate::{
     support::{Flow, Proxy},
 };
 
-const GENERATIONS: u64 = 15;
+const GENERATIONS: u64 = 10;
 
 /// Goal: an apply whose connection breaks again and again, at any moment, is done once or not at all, and says which.
 /// Method: a proxy cuts it at pseudo-random intervals; each generation's reason may be in the history at most once, and

@@ -148,6 +148,12 @@ pub enum Command {
         wanted: Wanted,
     },
     /// Make a subtree as a directory says, in one step.
+    ///
+    /// Each file DIR/a/b becomes the data of the znode PATH/a/b, all of them in one multi. Where that would be longer than
+    /// --max-request, a release is written first, and then one pointer is turned: the data of PATH. `conclave config get`,
+    /// `export`, `watch`, `render`, `exec` and the library's View follow it by themselves. A reader of znodes has to: read
+    /// PATH; if its data begins with the line `conclave-release 1`, read the znode `record` that the second line names, the
+    /// pages that it lists in `blobs`, and there the blob of the key. Below PATH there is nothing then.
     Apply {
         /// What is wanted.
         #[command(flatten)]
