@@ -5,7 +5,11 @@ use std::{collections::VecDeque, future::poll_fn, pin::Pin};
 use bytes::Bytes;
 use conclave_protocol::stat::Stat;
 
-use super::error::{ShellError, at};
+use super::{
+    error::{ShellError, at},
+    printer::remark,
+    render::safe::safe,
+};
 use crate::{
     client::{Answer, Client},
     error::ClientError,
@@ -23,6 +27,8 @@ pub(super) struct Walk {
     client: Client,
     want: Want,
     depth_max: usize,
+    /// Whether what may not be read is left out, and said.
+    is_lenient: bool,
     /// The next to visit is the first.
     waiting: VecDeque<Waiting>,
     asked: usize,
@@ -68,7 +74,13 @@ impl Walk {
     pub(super) fn new(client: &Client, top: &str, want: Want, depth_max: usize) -> Self {
         let path = top.to_owned();
         let waiting = VecDeque::from([Waiting { path, depth: 0, is_last: true, asked: None }]);
-        Self { client: client.clone(), want, depth_max, waiting, asked: 0 }
+        Self { client: client.clone(), want, depth_max, is_lenient: false, waiting, asked: 0 }
+    }
+
+    /// Leaves out what may not be read, and says so: for commands that only show.
+    pub(super) const fn lenient(mut self) -> Self {
+        self.is_lenient = true;
+        self
     }
 
     /// Visits the next znode.
@@ -88,6 +100,13 @@ impl Walk {
             let (children, stat, data) = match answers(asked).await {
                 Ok(answers) => answers,
                 Err(ClientError::NoNode) if depth > 0 => continue,
+                Err(ClientError::NoAuth) if depth > 0 && self.is_lenient => {
+                    remark(&format!(
+                        "conclave: {}: left out, its ACL does not allow it",
+                        safe(&path)
+                    ));
+                    continue;
+                }
                 Err(error) => return Err(at(&path)(error)),
             };
             if depth < self.depth_max {

@@ -24,7 +24,8 @@ const ATOMIC_LEN_BYTES_MAX: usize = 700_000;
 /// Znodes that one multi may move: each is created, and deleted.
 const ATOMIC_ZNODES_MAX: usize = 2000;
 
-/// Copies a znode, or a whole subtree. Ephemerals are left out.
+/// Copies a znode, or a whole subtree. Ephemerals are left out; containers and znodes with a time to live become
+/// persistent, for servers do not tell which those are.
 #[derive(Args, Clone, Debug)]
 pub(in crate::shell) struct Cp {
     /// Copies all that is below too.
@@ -110,7 +111,8 @@ impl Copying<'_> {
 }
 
 /// Moves a subtree: in one step where one request can hold it, so that nobody sees it twice or not at
-/// all. One that is larger has to be copied and deleted, by cp and deleteall.
+/// all. One that is larger has to be copied and deleted, by cp and deleteall. Containers and znodes with a time
+/// to live become persistent.
 #[derive(Args, Clone, Debug)]
 pub(in crate::shell) struct Mv {
     #[arg(value_parser = znode_path)]
@@ -175,8 +177,8 @@ fn line(op: &Op) -> String {
     }
 }
 
-fn is_ephemeral(visit: &Visit) -> bool {
-    super::search::kind(&visit.stat) == super::search::Kind::Ephemeral
+const fn is_ephemeral(visit: &Visit) -> bool {
+    visit.stat.ephemeral_owner != 0
 }
 
 /// Returns where a znode below `from` goes.

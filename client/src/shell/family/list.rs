@@ -49,7 +49,7 @@ impl Ls {
 }
 
 async fn recursive(context: Context<'_>, path: &str) -> Result<Outcome, ShellError> {
-    let mut walk = Walk::new(context.client(), path, Want::Stat, usize::MAX);
+    let mut walk = Walk::new(context.client(), path, Want::Stat, usize::MAX).lenient();
     context.printer.begin_list();
     while let Some(visit) = walk.next().await? {
         context.printer.item(&Item::Znode { path: visit.path, stat: visit.stat })?;

@@ -20,8 +20,17 @@ use crate::{
 
 /// Bounds what a subtree may hold.
 #[derive(Args, Clone, Debug)]
-#[group(id = "bound", required = true, multiple = false, args = ["count", "bytes", "count_hard", "bytes_hard"])]
 pub(in crate::shell) struct SetQuota {
+    #[command(flatten)]
+    bound: Bound,
+    #[arg(value_parser = znode_path)]
+    path: String,
+}
+
+/// One bound.
+#[derive(Args, Clone, Debug)]
+#[group(required = true, multiple = false)]
+struct Bound {
     /// Znodes: more are reported by the server, and allowed.
     #[arg(short = 'n', value_name = "COUNT")]
     count: Option<i64>,
@@ -34,8 +43,6 @@ pub(in crate::shell) struct SetQuota {
     /// Bytes of data: more are refused.
     #[arg(short = 'B', value_name = "BYTES")]
     bytes_hard: Option<i64>,
-    #[arg(value_parser = znode_path)]
-    path: String,
 }
 
 impl SetQuota {
@@ -51,10 +58,10 @@ impl SetQuota {
         let quota = place.read().await?;
         let mut limits = quota.as_ref().map_or_else(Limits::default, |quota| quota.limits);
         for (given, bound) in [
-            (self.count, &mut limits.count.soft),
-            (self.bytes, &mut limits.bytes.soft),
-            (self.count_hard, &mut limits.count.hard),
-            (self.bytes_hard, &mut limits.bytes.hard),
+            (self.bound.count, &mut limits.count.soft),
+            (self.bound.bytes, &mut limits.bytes.soft),
+            (self.bound.count_hard, &mut limits.count.hard),
+            (self.bound.bytes_hard, &mut limits.bytes.hard),
         ] {
             if given.is_some() {
                 *bound = given;
@@ -96,8 +103,17 @@ impl ListQuota {
 
 /// Takes a bound away, or the whole quota.
 #[derive(Args, Clone, Debug)]
-#[group(id = "taken", multiple = false, args = ["count", "bytes", "count_hard", "bytes_hard"])]
 pub(in crate::shell) struct DelQuota {
+    #[command(flatten)]
+    bound: Taken,
+    #[arg(value_parser = znode_path)]
+    path: String,
+}
+
+/// The bound that is taken away.
+#[derive(Args, Clone, Debug)]
+#[group(multiple = false)]
+struct Taken {
     /// That of znodes.
     #[arg(short = 'n')]
     count: bool,
@@ -110,8 +126,6 @@ pub(in crate::shell) struct DelQuota {
     /// The hard one of bytes.
     #[arg(short = 'B')]
     bytes_hard: bool,
-    #[arg(value_parser = znode_path)]
-    path: String,
 }
 
 impl DelQuota {
@@ -123,10 +137,10 @@ impl DelQuota {
         let mut limits = quota.limits;
         let mut is_whole = true;
         for (taken, bound) in [
-            (self.count, &mut limits.count.soft),
-            (self.bytes, &mut limits.bytes.soft),
-            (self.count_hard, &mut limits.count.hard),
-            (self.bytes_hard, &mut limits.bytes.hard),
+            (self.bound.count, &mut limits.count.soft),
+            (self.bound.bytes, &mut limits.bytes.soft),
+            (self.bound.count_hard, &mut limits.count.hard),
+            (self.bound.bytes_hard, &mut limits.bytes.hard),
         ] {
             if taken {
                 *bound = None;

@@ -72,17 +72,22 @@ pub(super) enum Owner {
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 pub(super) enum Kind {
+    /// Those that stay; which of them are containers, or have a time to live, servers do not tell.
     Persistent,
     Ephemeral,
-    Container,
-    Ttl,
+}
+
+impl Kind {
+    const fn holds(self, stat: &Stat) -> bool {
+        matches!(self, Self::Ephemeral) == (stat.ephemeral_owner != 0)
+    }
 }
 
 impl Find {
     pub(in crate::shell) async fn run(self, context: Context<'_>) -> Result<Outcome, ShellError> {
         let want = if self.data.is_some() { Want::Data } else { Want::Stat };
         let depth_max = self.depth.unwrap_or(usize::MAX);
-        let mut walk = Walk::new(context.client(), &self.path, want, depth_max);
+        let mut walk = Walk::new(context.client(), &self.path, want, depth_max).lenient();
         let progress = context.progress("search");
         let now_ms = clock::now_unix_ms();
         context.printer.begin_list();
@@ -104,7 +109,7 @@ impl Find {
             && self.size.is_none_or(|bound| bound.holds(size))
             && self.age.is_none_or(|bound| bound.holds(age_ms))
             && self.owner.is_none_or(|owner| owner.holds(stat))
-            && self.kind.is_none_or(|wanted| wanted == kind(stat))
+            && self.kind.is_none_or(|kind| kind.holds(stat))
             && self
                 .data
                 .as_ref()
@@ -113,23 +118,12 @@ impl Find {
 }
 
 impl Owner {
-    fn holds(self, stat: &Stat) -> bool {
-        let is_owned = kind(stat) == Kind::Ephemeral;
+    const fn holds(self, stat: &Stat) -> bool {
         match self {
-            Self::Any => is_owned,
-            Self::None => !is_owned,
-            Self::Session(session) => is_owned && stat.ephemeral_owner == session,
+            Self::Any => stat.ephemeral_owner != 0,
+            Self::None => stat.ephemeral_owner == 0,
+            Self::Session(session) => stat.ephemeral_owner == session,
         }
-    }
-}
-
-/// Reads the kind from the owner, where ZooKeeper's protocol hides it.
-pub(super) const fn kind(stat: &Stat) -> Kind {
-    match stat.ephemeral_owner as u64 {
-        0 => Kind::Persistent,
-        0x8000_0000_0000_0000 => Kind::Container,
-        0xff00_0000_0000_0000..=0xffff_ffff_ffff_ffff => Kind::Ttl,
-        _ => Kind::Ephemeral,
     }
 }
 
@@ -211,7 +205,7 @@ impl Grep {
         let pattern = if self.fixed { regex::escape(&self.pattern) } else { self.pattern.clone() };
         let pattern = RegexBuilder::new(&pattern).case_insensitive(self.ignore_case).build();
         let pattern = pattern.map_err(|error| ShellError::Usage(error.to_string()))?;
-        let mut walk = Walk::new(context.client(), &self.path, Want::Data, usize::MAX);
+        let mut walk = Walk::new(context.client(), &self.path, Want::Data, usize::MAX).lenient();
         let progress = context.progress("search");
         context.printer.begin_list();
         while let Some(visit) = walk.next().await? {
@@ -264,15 +258,6 @@ mod tests {
         for wrong in ["", "+", "x", "99999999999999999999", "18446744073709551615M"] {
             assert!(size(wrong).is_err(), "{wrong}");
         }
-    }
-
-    #[test]
-    fn kinds_are_told_by_the_owner() {
-        let of = |owner: u64| kind(&Stat { ephemeral_owner: owner as i64, ..Stat::default() });
-        assert_eq!(of(0), Kind::Persistent);
-        assert_eq!(of(1 << 63), Kind::Container);
-        assert_eq!(of(0xff00_0000_0000_ea60), Kind::Ttl);
-        assert_eq!(of(0x1_0000_0000_0001), Kind::Ephemeral);
     }
 
     #[test]

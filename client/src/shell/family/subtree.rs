@@ -26,7 +26,7 @@ impl Tree {
     pub(in crate::shell) async fn run(self, context: Context<'_>) -> Result<Outcome, ShellError> {
         let want = if self.values { Want::Data } else { Want::Stat };
         let depth_max = self.depth.unwrap_or(usize::MAX);
-        let mut walk = Walk::new(context.client(), &self.path, want, depth_max);
+        let mut walk = Walk::new(context.client(), &self.path, want, depth_max).lenient();
         let mut lasts = Vec::new();
         context.printer.begin_list();
         while let Some(Visit { path, depth, is_last, stat, data }) = walk.next().await? {
@@ -53,7 +53,7 @@ pub(in crate::shell) struct Du {
 
 impl Du {
     pub(in crate::shell) async fn run(self, context: Context<'_>) -> Result<Outcome, ShellError> {
-        let walk = Walk::new(context.client(), &self.path, Want::Stat, usize::MAX);
+        let walk = Walk::new(context.client(), &self.path, Want::Stat, usize::MAX).lenient();
         let mut order = PostOrder::new(walk);
         let progress = context.progress("count");
         // What is below each level and not told to the level above yet.
