@@ -210,6 +210,21 @@ fn a_lost_server_is_told_and_found_again() {
 }
 
 #[test]
+fn top_goes_on_until_ctrl_c() {
+    let corner = Corner::new("frames");
+    let mut terminal = Terminal::start(&corner.hosts, &[]);
+    terminal.types("top --interval 50ms\r");
+    for _ in 0..3 {
+        terminal.sees("MEMBER ");
+        terminal.sees("CONNECTION ");
+    }
+    terminal.types("\x03");
+    terminal.sees("cancelled");
+    terminal.sees(PROMPT);
+    terminal.leaves();
+}
+
+#[test]
 fn colours_and_escapes_are_for_terminals() {
     let corner = Corner::new("colours");
     corner.ok(&["create", "-b", "/x", "Gxtb"]);

@@ -125,10 +125,10 @@ impl Mv {
     pub(in crate::shell) async fn run(self, context: Context<'_>) -> Result<Outcome, ShellError> {
         let Self { from, to } = self;
         check_apart(&from, &to)?;
-        if is_system(&from) || from == "/" {
+        let client = context.client();
+        if is_system(client, &from) || from == "/" {
             return Err(ShellError::Refused(format!("{from} cannot be moved")));
         }
-        let client = context.client();
         let mut walk = Walk::new(client, &from, Want::Data, usize::MAX);
         let (mut creates, mut deletes, mut len_bytes) = (Vec::new(), Vec::new(), 0);
         while let Some(visit) = walk.next().await? {

@@ -17,7 +17,7 @@ pub(super) mod watch;
 
 use std::ffi::OsString;
 
-use conclave_protocol::path;
+use conclave_protocol::{path, quota::is_at_or_below};
 
 use super::{connection::Connection, printer::Printer, progress::Progress};
 use crate::client::Client;
@@ -73,7 +73,7 @@ pub(super) fn child(parent: &str, name: &str) -> String {
     format!("{}/{name}", parent.trim_end_matches('/'))
 }
 
-/// Returns whether a path is the service's own.
-pub(super) fn is_system(path: &str) -> bool {
-    conclave_protocol::quota::is_at_or_below(path, "/zookeeper")
+/// Returns whether a path of a client is the service's own, wherever its paths begin.
+pub(super) fn is_system(client: &Client, path: &str) -> bool {
+    client.root().as_str() == "/" && is_at_or_below(path, "/zookeeper")
 }

@@ -35,7 +35,7 @@ pub(in crate::shell) struct DeleteAll {
 impl DeleteAll {
     pub(in crate::shell) async fn run(self, context: Context<'_>) -> Result<Outcome, ShellError> {
         let client = context.client();
-        if is_system(&self.path) {
+        if is_system(client, &self.path) {
             return Err(ShellError::Refused(format!("{} is the service's own", self.path)));
         }
         let is_asked = context.surroundings.is_attended && !self.yes;
@@ -72,7 +72,7 @@ pub(super) async fn delete_below(
     };
     let mut batch = Vec::with_capacity(batch_len);
     while let Some(visit) = order.next().await? {
-        if visit.path == "/" || is_system(&visit.path) {
+        if visit.path == "/" || is_system(client, &visit.path) {
             continue;
         }
         batch.push(visit.path);

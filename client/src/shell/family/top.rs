@@ -41,8 +41,8 @@ pub(in crate::shell) struct Frame {
 pub(in crate::shell) struct Member {
     pub(in crate::shell) address: String,
     pub(in crate::shell) figures: Result<HashMap<String, String>, String>,
-    /// Why its connections are not known.
-    pub(in crate::shell) silence: Option<String>,
+    /// Why some of its figures, or its connections, are not known.
+    pub(in crate::shell) silences: Vec<String>,
     /// Requests in a second since the look before.
     pub(in crate::shell) requests_per_s: Option<f64>,
 }
@@ -103,12 +103,16 @@ impl Looks {
         let mut asked = tokio::task::JoinSet::new();
         for (index, (host, port)) in self.hosts.iter().cloned().enumerate() {
             asked.spawn(async move {
-                let figures = match four_letters::ask(&host, port, "mntr").await {
+                let mntr = four_letters::ask(&host, port, "mntr").await;
+                let (figures, silence) = match mntr {
+                    Ok(text) => (Ok(text), None),
                     // The one word that every server answers.
-                    Err(why) => four_letters::ask(&host, port, "srvr").await.map_err(|_| why),
-                    answer => answer,
+                    Err(why) => match four_letters::ask(&host, port, "srvr").await {
+                        Ok(text) => (Ok(text), Some(why)),
+                        Err(_) => (Err(why), None),
+                    },
                 };
-                (index, figures, four_letters::ask(&host, port, "cons").await)
+                (index, figures, silence, four_letters::ask(&host, port, "cons").await)
             });
         }
         let mut answers = asked.join_all().await;
@@ -117,7 +121,7 @@ impl Looks {
         let is_first = self.before.is_empty();
         let mut now = HashMap::new();
         let mut frame = Frame { members: Vec::new(), connections: Vec::new() };
-        for (index, figures, cons) in answers {
+        for (index, figures, silence, cons) in answers {
             let (host, port) = &self.hosts[index];
             let address = format!("{host}:{port}");
             let figures = figures.map(|text| parse_figures(&text));
@@ -135,8 +139,10 @@ impl Looks {
                 connection.requests = connection.requests.saturating_sub(before);
                 frame.connections.push(connection);
             }
-            let silence = cons.err().filter(|_| figures.is_ok());
-            frame.members.push(Member { address, figures, silence, requests_per_s });
+            // A member that tells nothing has said why already.
+            let silences = silence.into_iter().chain(cons.err().filter(|_| figures.is_ok()));
+            let silences = silences.collect();
+            frame.members.push(Member { address, figures, silences, requests_per_s });
         }
         frame
             .connections

@@ -19,7 +19,7 @@ pub(super) fn text(data: &[u8], form: Form, style: Style) -> Vec<u8> {
         Form::Hex => hexdump(data).into_bytes(),
         Form::Pretty | Form::Plain => match text {
             Ok(text) if form == Form::Pretty || style.is_terminal => {
-                let pretty = pretty::json(text, style);
+                let pretty = pretty::json(text, style).or_else(|| pretty::yaml(text, style));
                 line(pretty.unwrap_or_else(|| shown(text, style)))
             }
             Err(_) if form == Form::Pretty || style.is_terminal => hexdump(data).into_bytes(),

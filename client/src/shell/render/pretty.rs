@@ -1,6 +1,14 @@
-//! JSON in lines, with every number, key and escape as it was written.
+//! JSON in lines, with every number, key and escape as it was written; YAML, which is in lines already, with
+//! its keys and comments set off.
 
-use super::{Paint, Style, safe::safe};
+use std::sync::LazyLock;
+
+use regex::Regex;
+
+use super::{
+    Paint, Style,
+    safe::{safe, safe_lines},
+};
 
 /// Returns a text of JSON, an object or a list, in indented lines; `None` when it is none.
 pub(super) fn json(text: &str, style: Style) -> Option<String> {
@@ -15,6 +23,31 @@ pub(super) fn json(text: &str, style: Style) -> Option<String> {
         rest = printer.token(rest);
     }
     Some(printer.out)
+}
+
+/// A line of YAML: what stands before the key, the key, and what is behind the colon.
+static YAML_ENTRY: LazyLock<Regex> = LazyLock::new(|| {
+    let entry = r#"^(\s*(?:- +)*)([A-Za-z0-9_./"'-]+)(:(?: .*)?)$"#;
+    Regex::new(entry).expect("the pattern is a valid one")
+});
+
+/// Returns a text of YAML, a mapping or a list of them, with colours; `None` when it looks like none.
+pub(super) fn yaml(text: &str, style: Style) -> Option<String> {
+    let is_content = |line: &&str| !line.trim().is_empty() && !line.starts_with(['#', '-']);
+    let mut top = text.lines().filter(is_content).filter(|line| !line.starts_with(' ')).peekable();
+    top.peek()?;
+    if !top.all(|line| YAML_ENTRY.is_match(line)) {
+        return None;
+    }
+    let line = |line: &str| match YAML_ENTRY.captures(line) {
+        _ if line.trim_start().starts_with('#') => style.paint(Paint::Faint, &safe_lines(line)),
+        Some(parts) => {
+            let key = style.paint(Paint::Key, &parts[2]);
+            format!("{}{key}{}", &parts[1], safe_lines(&parts[3]))
+        }
+        None => safe_lines(line).into_owned(),
+    };
+    Some(text.lines().map(line).collect::<Vec<_>>().join("\n"))
 }
 
 struct Printer {
@@ -99,6 +132,18 @@ mod tests {
         let lines = "{\n  \"b\": 1.10,\n  \"a\": [],\n  \"b\": {\n    \"x\": \"\\\"{,}\\\\\"\n  },\n  \
                      \"l\": [\n    1,\n    true,\n    null\n  ]\n}";
         assert_eq!(json(text, STYLE).unwrap(), lines);
+    }
+
+    #[test]
+    fn keys_and_comments_of_yaml_are_set_off() {
+        let style = Style { is_terminal: true, has_colours: true };
+        let text = "# a\nkey: 1\nlist:\n  - x: \x1b\n    text";
+        let painted = "\x1b[2m# a\x1b[0m\n\x1b[36mkey\x1b[0m: 1\n\x1b[36mlist\x1b[0m:\n  \
+                       - \x1b[36mx\x1b[0m: \\x1b\n    text";
+        assert_eq!(yaml(text, style).unwrap(), painted);
+        for text in ["", "# only this", "a sentence: of words", "key: 1\nno key", "http://x"] {
+            assert_eq!(yaml(text, style), None, "{text}");
+        }
     }
 
     #[test]

@@ -45,9 +45,8 @@ pub(super) fn text(frame: &Frame, style: Style) -> String {
         out.push_str(&connection_line(connection));
     }
     for member in &frame.members {
-        if let Some(why) = &member.silence {
-            writeln!(out, "{}: its connections are not known: {}", member.address, safe(why))
-                .expect(MEMORY);
+        for why in &member.silences {
+            writeln!(out, "{} does not tell all: {}", member.address, safe(why)).expect(MEMORY);
         }
     }
     out
@@ -96,7 +95,7 @@ fn member_json(member: &Member) -> Value {
             "address": member.address,
             "state": figures.get("zk_server_state"),
             "requests_per_s": member.requests_per_s,
-            "connections_error": member.silence,
+            "not_told": member.silences,
             "figures": numbers(figures),
         }),
     }
