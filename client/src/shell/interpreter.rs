@@ -28,6 +28,9 @@ use crate::session::SessionState;
 /// Commands remembered for `history` and `redo`.
 const HISTORY_MAX: usize = 1000;
 
+/// Bytes of a command that is remembered: longer ones hold values that nobody would look up here.
+const REMEMBERED_LEN_BYTES_MAX: usize = 16 << 10;
+
 /// What runs commands.
 #[derive(Debug)]
 pub(super) struct Interpreter {
@@ -275,7 +278,10 @@ impl Interpreter {
         if self.history.len() == HISTORY_MAX {
             self.history.pop_front();
         }
-        self.history.push_back((self.next_number, words.to_vec()));
+        let len_bytes: usize = words.iter().map(|word| word.len()).sum();
+        if len_bytes <= REMEMBERED_LEN_BYTES_MAX {
+            self.history.push_back((self.next_number, words.to_vec()));
+        }
         self.next_number += 1;
     }
 

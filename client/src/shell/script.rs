@@ -1,12 +1,12 @@
 //! Commands that nobody types: from standard input, or in an argument.
 
-use std::io::BufRead;
+use std::io::{BufRead, Read};
 
 use super::{
     error::USAGE,
     interpreter::{Ended, Interpreter},
     printer::remark,
-    words::{self, Words, WordsError},
+    words::{Splitter, Words},
 };
 
 /// Bytes of one command at most: a server takes no request that long.
@@ -69,27 +69,26 @@ pub(super) fn read(mut input: impl BufRead) -> impl Iterator<Item = Result<Vec<W
 }
 
 fn read_commands(input: &mut impl BufRead) -> Option<Result<Vec<Words>, String>> {
-    let mut text = Vec::new();
+    let mut splitter = Splitter::default();
+    let mut left = COMMAND_LEN_BYTES_MAX;
+    let mut line = Vec::new();
     loop {
-        let left = (COMMAND_LEN_BYTES_MAX - text.len()) as u64;
-        let read = std::io::Read::take(&mut *input, left).read_until(b'\n', &mut text);
-        let is_end = match read {
-            Ok(count) => count == 0,
+        line.clear();
+        let read = input.take(left as u64).read_until(b'\n', &mut line);
+        match read {
+            Ok(0) if left == COMMAND_LEN_BYTES_MAX => return None,
+            Ok(0) => return Some(splitter.finish().map_err(|error| error.to_string())),
+            Ok(count) => left -= count,
             Err(error) => return Some(Err(format!("standard input: {error}"))),
-        };
-        if text.len() == COMMAND_LEN_BYTES_MAX {
+        }
+        if left == 0 {
             return Some(Err(format!("a command is longer than {COMMAND_LEN_BYTES_MAX} bytes")));
         }
-        if is_end && text.is_empty() {
-            return None;
+        if let Err(error) = splitter.feed(&line) {
+            return Some(Err(error.to_string()));
         }
-        match words::commands(&text) {
-            Ok(commands) => return Some(Ok(commands)),
-            Err(WordsError::Quote | WordsError::Backslash) if !is_end => {}
-            Err(error) => {
-                let head = String::from_utf8_lossy(&text[..text.len().min(80)]).into_owned();
-                return Some(Err(format!("{}: {error}", head.trim_end().escape_debug())));
-            }
+        if splitter.is_whole() {
+            return Some(splitter.finish().map_err(|error| error.to_string()));
         }
     }
 }
@@ -108,6 +107,14 @@ mod tests {
         assert_eq!(read.len(), 2);
         assert_eq!(read[0].as_ref().unwrap()[0][2], "x\ny");
         assert_eq!(read[1].as_ref().unwrap().len(), 2);
+    }
+
+    /// Goal: a value of many lines takes a time that grows with its length, and no faster.
+    #[test]
+    fn a_quote_over_many_lines_is_read_once() {
+        let value = "x\n".repeat(1 << 20);
+        let read = all(&format!("set /a '{value}'\n"));
+        assert_eq!(read[0].as_ref().unwrap()[0][2].len(), value.len());
     }
 
     #[test]

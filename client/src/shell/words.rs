@@ -25,41 +25,133 @@ pub(super) type Words = Vec<OsString>;
 
 /// Splits a text into commands.
 pub(super) fn commands(text: &[u8]) -> Result<Vec<Words>, WordsError> {
-    if text.contains(&0) {
-        return Err(WordsError::Nul);
-    }
     let mut splitter = Splitter::default();
-    let mut bytes = text.iter().copied().peekable();
-    while let Some(byte) = bytes.next() {
-        match byte {
-            b'#' if splitter.word.is_none() => {
-                while bytes.next_if(|next| *next != b'\n').is_some() {}
-            }
-            b'\\' => match bytes.next().ok_or(WordsError::Backslash)? {
-                b'\n' => {}
-                next => splitter.push(next),
-            },
-            b'\'' => splitter.literal(&mut bytes)?,
-            b'"' => splitter.quoted(&mut bytes)?,
-            b'\n' => splitter.end_command(),
-            b';' if splitter.is_separator(bytes.peek().copied()) => splitter.end_command(),
-            byte if byte.is_ascii_whitespace() => splitter.end_word(),
-            byte => splitter.push(byte),
-        }
-    }
-    splitter.end_command();
-    Ok(splitter.commands)
+    splitter.feed(text)?;
+    splitter.finish()
 }
 
-/// What has been read so far.
-#[derive(Default)]
-struct Splitter {
+/// Splits what comes piece by piece.
+#[derive(Debug, Default)]
+pub(super) struct Splitter {
     commands: Vec<Words>,
     words: Words,
     word: Option<Vec<u8>>,
+    state: State,
+}
+
+/// What the byte before has led into.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+enum State {
+    #[default]
+    Plain,
+    Comment,
+    /// Behind a backslash.
+    Escaped,
+    /// Within `'...'`.
+    Literal,
+    /// Within `"..."`.
+    Quoted,
+    /// Within `"..."`, behind a backslash.
+    QuotedEscaped,
+    /// Behind a `;`, whose meaning the next byte tells.
+    Semicolon,
 }
 
 impl Splitter {
+    /// Takes more of the text.
+    pub(super) fn feed(&mut self, text: &[u8]) -> Result<(), WordsError> {
+        if text.contains(&0) {
+            return Err(WordsError::Nul);
+        }
+        text.iter().for_each(|byte| self.step(*byte));
+        Ok(())
+    }
+
+    /// Returns whether all that came belongs to commands that are complete.
+    pub(super) fn is_whole(&self) -> bool {
+        self.state == State::Plain && self.word.is_none() && self.words.is_empty()
+    }
+
+    /// Returns whether another word would begin here.
+    pub(super) fn is_between_words(&self) -> bool {
+        self.state == State::Semicolon || self.state == State::Plain && self.word.is_none()
+    }
+
+    /// Returns the words of the command that is not complete, and how far its last one is.
+    pub(super) fn into_pending(self) -> (Words, Vec<u8>) {
+        match self.state {
+            State::Semicolon => Default::default(),
+            _ => (self.words, self.word.unwrap_or_default()),
+        }
+    }
+
+    /// Returns the commands.
+    pub(super) fn finish(mut self) -> Result<Vec<Words>, WordsError> {
+        match self.state {
+            State::Literal | State::Quoted | State::QuotedEscaped => Err(WordsError::Quote),
+            State::Escaped => Err(WordsError::Backslash),
+            State::Plain | State::Comment | State::Semicolon => {
+                self.end_command();
+                Ok(self.commands)
+            }
+        }
+    }
+
+    fn step(&mut self, byte: u8) {
+        match (self.state, byte) {
+            (State::Comment, b'\n') => self.step_plain(byte),
+            (State::Comment, _) => {}
+            (State::Literal, b'\'') | (State::Quoted, b'"') => self.state = State::Plain,
+            (State::Quoted, b'\\') => self.state = State::QuotedEscaped,
+            (State::Literal | State::Quoted, _) => self.push(byte),
+            (State::Escaped, _) => {
+                self.state = State::Plain;
+                if byte != b'\n' {
+                    self.push(byte);
+                }
+            }
+            (State::QuotedEscaped, _) => {
+                self.state = State::Quoted;
+                match byte {
+                    b'\n' => {}
+                    b'$' | b'`' | b'"' | b'\\' => self.push(byte),
+                    _ => self.word.get_or_insert_default().extend([b'\\', byte]),
+                }
+            }
+            (State::Semicolon, _) if self.is_within_reconfig(byte) => {
+                self.push(b';');
+                self.step_plain(byte);
+            }
+            (State::Semicolon, _) => {
+                self.end_command();
+                self.step_plain(byte);
+            }
+            (State::Plain, _) => self.step_plain(byte),
+        }
+    }
+
+    fn step_plain(&mut self, byte: u8) {
+        self.state = State::Plain;
+        match byte {
+            b'#' if self.word.is_none() => self.state = State::Comment,
+            b'\\' => self.state = State::Escaped,
+            b'\'' | b'"' => {
+                self.word.get_or_insert_default();
+                self.state = if byte == b'"' { State::Quoted } else { State::Literal };
+            }
+            b';' => self.state = State::Semicolon,
+            b'\n' => self.end_command(),
+            byte if byte.is_ascii_whitespace() => self.end_word(),
+            byte => self.push(byte),
+        }
+    }
+
+    /// `server.4=host:1:2;3`, which people write behind `reconfig` without quotes, is one word.
+    fn is_within_reconfig(&self, next: u8) -> bool {
+        let is_reconfig = self.words.first().is_some_and(|first| first == "reconfig");
+        is_reconfig && self.word.is_some() && next.is_ascii_alphanumeric()
+    }
+
     fn push(&mut self, byte: u8) {
         self.word.get_or_insert_default().push(byte);
     }
@@ -72,39 +164,6 @@ impl Splitter {
         self.end_word();
         if !self.words.is_empty() {
             self.commands.push(std::mem::take(&mut self.words));
-        }
-    }
-
-    /// `server.4=host:1:2;3`, which people write behind `reconfig` without quotes, is one word.
-    fn is_separator(&self, next: Option<u8>) -> bool {
-        let is_reconfig = self.words.first().is_some_and(|first| first == "reconfig");
-        let is_inside =
-            self.word.is_some() && next.is_some_and(|next| next.is_ascii_alphanumeric());
-        !(is_reconfig && is_inside)
-    }
-
-    fn literal(&mut self, bytes: &mut impl Iterator<Item = u8>) -> Result<(), WordsError> {
-        let word = self.word.get_or_insert_default();
-        loop {
-            match bytes.next().ok_or(WordsError::Quote)? {
-                b'\'' => return Ok(()),
-                byte => word.push(byte),
-            }
-        }
-    }
-
-    fn quoted(&mut self, bytes: &mut impl Iterator<Item = u8>) -> Result<(), WordsError> {
-        let word = self.word.get_or_insert_default();
-        loop {
-            match bytes.next().ok_or(WordsError::Quote)? {
-                b'"' => return Ok(()),
-                b'\\' => match bytes.next().ok_or(WordsError::Quote)? {
-                    b'\n' => {}
-                    escaped @ (b'$' | b'`' | b'"' | b'\\') => word.push(escaped),
-                    other => word.extend([b'\\', other]),
-                },
-                byte => word.push(byte),
-            }
         }
     }
 }

@@ -29,8 +29,10 @@ impl Terminal {
     }
 
     fn run(hosts: &str, home: tempfile::TempDir, arguments: &[&str]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_conclave"));
-        command.args(["shell", "--server", hosts]).args(arguments);
+        // The pseudo-terminal does not tell the process id.
+        let mut command = Command::new("sh");
+        command.args(["-c", r#"echo $$ > "$HOME/pid"; exec "$0" shell "$@""#]);
+        command.args([env!("CARGO_BIN_EXE_conclave"), "--server", hosts]).args(arguments);
         command.env("HOME", home.path()).env("TERM", "xterm").env("NO_COLOR", "1");
         command.env_remove("CONCLAVE_HISTORY");
         let session = spawn_command(command, Some(PATIENCE_MS)).unwrap();
@@ -55,6 +57,12 @@ impl Terminal {
         self.types(&format!("{line}\r"));
         self.sees(text);
         self.sees(PROMPT);
+    }
+
+    /// Sends a signal to the shell.
+    fn signals(&self, signal: &str) {
+        let script = format!("kill {signal} $(cat {}/pid)", self.home.path().display());
+        assert!(Command::new("sh").args(["-c", &script]).status().unwrap().success());
     }
 
     /// Ends it as people do, and returns its home.
@@ -207,6 +215,25 @@ fn a_lost_server_is_told_and_found_again() {
     terminal.does("get /e", "mine");
     terminal.leaves();
     runtime.block_on(ensemble.stop());
+}
+
+/// Method: the shell is held for longer than its session lasts.
+#[test]
+fn an_expired_session_is_told_and_followed_by_another() {
+    let corner = Corner::new("expired");
+    let mut terminal = Terminal::start(&corner.hosts, &["--timeout", "2000"]);
+    terminal.does("create -e /e mine", "Created /e");
+    terminal.signals("-STOP");
+    while corner.ok(&["ls", "/"]) != "[]\n" {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    terminal.signals("-CONT");
+    terminal.sees("The session has expired");
+    terminal.types("create /x 1\r");
+    terminal.sees("A new session was opened.");
+    terminal.sees("Created /x");
+    terminal.sees(PROMPT);
+    terminal.leaves();
 }
 
 #[test]

@@ -112,7 +112,8 @@ impl Deletion<'_> {
         Ok(self.deleted)
     }
 
-    /// One that was refused did nothing: somebody else was there meanwhile. Then each is tried.
+    /// One that was refused did nothing: somebody else was there meanwhile, or its paths are too long. Then each
+    /// is tried.
     async fn landed(
         &mut self,
         landed: Result<Vec<OpOutcome>, MultiError>,
@@ -120,7 +121,9 @@ impl Deletion<'_> {
         let batch = self.batches.pop_front().expect("every multi has its batch");
         match landed {
             Ok(_) => self.deleted += batch.len() as u64,
-            Err(MultiError { index: None, error }) => return Err(at(&batch[0])(error)),
+            Err(MultiError { index: None, error }) if !matches!(error, ClientError::TooLong(_)) => {
+                return Err(at(&batch[0])(error));
+            }
             Err(_) => {
                 for path in &batch {
                     match self.client.delete(path, None).await {

@@ -1,13 +1,18 @@
 //! Completion of commands, flags and remote paths.
 
-use std::{ffi::OsString, os::unix::ffi::OsStringExt, time::Duration};
+use std::{ffi::OsString, time::Duration};
 
 use rustyline::completion::{Completer, Pair};
 use tokio::runtime::Handle;
 
 use crate::{
     client::Client,
-    shell::{command, family::child, family::txn::Transaction, render::safe::safe, words},
+    shell::{
+        command,
+        family::{child, txn::Transaction},
+        render::safe::safe,
+        words::{self, Splitter},
+    },
 };
 
 /// How long a server may take to list what can stand here.
@@ -112,24 +117,18 @@ struct Place {
 
 /// Finds the word at the end of what is typed so far.
 fn place(typed: &str) -> Place {
-    // The word goes back to the last space that makes what is before it whole.
-    let spaces = typed.rmatch_indices([' ', ';']).map(|(index, _)| index + 1).chain([0]);
-    for start in spaces {
-        let Ok(commands) = words::commands(&typed.as_bytes()[..start]) else { continue };
-        let is_separated = start == 0 || typed[..start].ends_with(';');
-        let before =
-            if is_separated { Vec::new() } else { commands.last().cloned().unwrap_or_default() };
-        let word = ["", "'", "\""].iter().find_map(|close| {
-            let text = format!("{}{close}", &typed[start..]);
-            let mut words = words::commands(text.as_bytes()).ok()?.into_iter().flatten();
-            let word = words.next().unwrap_or_default();
-            words.next().is_none().then(|| String::from_utf8(word.into_vec()).unwrap_or_default())
-        });
-        if let Some(word) = word {
-            return Place { start, before, word };
+    let mut splitter = Splitter::default();
+    let mut start = 0;
+    for (index, byte) in typed.bytes().enumerate() {
+        if splitter.feed(&[byte]).is_err() {
+            break;
+        }
+        if splitter.is_between_words() {
+            start = index + 1;
         }
     }
-    Place { start: typed.len(), before: Vec::new(), word: String::new() }
+    let (before, word) = splitter.into_pending();
+    Place { start, before, word: String::from_utf8(word).unwrap_or_default() }
 }
 
 #[cfg(test)]
