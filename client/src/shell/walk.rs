@@ -15,8 +15,14 @@ use crate::{
     error::ClientError,
 };
 
-/// Znodes that are asked for at once.
-const ASKED_MAX: usize = 128;
+/// Znodes that are asked for at once, at most: a round trip for each would take a busy machine minutes.
+const ASKED_MAX: usize = 1024;
+
+/// Znodes that are asked for at once, at least, however large their values are.
+const ASKED_MIN: usize = 16;
+
+/// Bytes of data that are asked for at once, were all values as long as those before.
+const ASKED_LEN_BYTES: usize = 32 << 20;
 
 /// Znodes that wait to be visited at most: beyond, memory would not be bounded by anything.
 const WAITING_MAX: usize = 20_000_000;
@@ -29,6 +35,8 @@ pub(super) struct Walk {
     depth_max: usize,
     /// Whether what may not be read is left out, and said.
     is_lenient: bool,
+    /// How long values are of late, in bytes: as the longest, and less with each that is shorter.
+    len_bytes: usize,
     /// The next to visit is the first.
     waiting: VecDeque<Waiting>,
     asked: usize,
@@ -74,7 +82,16 @@ impl Walk {
     pub(super) fn new(client: &Client, top: &str, want: Want, depth_max: usize) -> Self {
         let path = top.to_owned();
         let waiting = VecDeque::from([Waiting { path, depth: 0, is_last: true, asked: None }]);
-        Self { client: client.clone(), want, depth_max, is_lenient: false, waiting, asked: 0 }
+        Self {
+            client: client.clone(),
+            want,
+            depth_max,
+            is_lenient: false,
+            // Few are asked for until it is known how long values are.
+            len_bytes: ASKED_LEN_BYTES / 64,
+            waiting,
+            asked: 0,
+        }
     }
 
     /// Leaves out what may not be read, and says so: for commands that only show.
@@ -109,6 +126,8 @@ impl Walk {
                 }
                 Err(error) => return Err(at(&path)(error)),
             };
+            let len_bytes = data.as_ref().map_or(0, Bytes::len);
+            self.len_bytes = len_bytes.max(self.len_bytes - self.len_bytes.div_ceil(64));
             if depth < self.depth_max {
                 self.wait_for(&path, depth + 1, &children)?;
             }
@@ -130,10 +149,17 @@ impl Walk {
         Ok(())
     }
 
-    /// Asks for those that are visited next.
+    /// Asks for those that are visited next, many together: each batch is one write.
     fn ask(&mut self) {
-        for waiting in self.waiting.iter_mut().take(ASKED_MAX) {
-            if self.asked >= ASKED_MAX {
+        let asked_max = match self.want {
+            Want::Stat => ASKED_MAX,
+            Want::Data => (ASKED_LEN_BYTES / self.len_bytes.max(1)).clamp(ASKED_MIN, ASKED_MAX),
+        };
+        if self.asked > asked_max / 2 {
+            return;
+        }
+        for waiting in self.waiting.iter_mut().take(asked_max) {
+            if self.asked >= asked_max {
                 return;
             }
             if waiting.asked.is_none() {
