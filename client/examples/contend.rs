@@ -93,6 +93,11 @@ impl Worker {
                 let what = format!("operation {index} under the lock with token {token}: {error}");
                 return Err(Turn::Violation(Violation(what)));
             }
+            // The znode may be occupied: it is not left to the next.
+            Err(error) if error.kind() == ErrorKind::OutcomeUnknown => {
+                self.give_back(held).await?;
+                return Err(error.into());
+            }
             Err(error) => return Err(error.into()),
         }
         if before >= token {
@@ -104,8 +109,16 @@ impl Worker {
         Ok(("turn", token))
     }
 
+    /// Leaves the znode, and then the lock: whose lock it is, his is the znode.
     async fn give_back(&self, held: Held) -> Result<(), RecipeError> {
-        held.write(vec![Op::delete("/soak/holder", None)]).await?;
+        loop {
+            match held.write(vec![Op::delete("/soak/holder", None)]).await {
+                Ok(_) => break,
+                Err(RecipeError::Multi(MultiError { error: ClientError::NoNode, .. })) => break,
+                Err(error) if error.kind() == ErrorKind::OutcomeUnknown => {}
+                Err(error) => return Err(error),
+            }
+        }
         held.release().await
     }
 
