@@ -85,7 +85,8 @@ async fn a_set_is_divided_among_those_who_are_there() {
     while one.surplus().is_empty() {
         within("two is seen", one.changed()).await.unwrap();
     }
-    let (first, second) = tokio::join!(one.settle(), two.settle());
+    let both = async { tokio::join!(one.settle(), two.settle()) };
+    let (first, second) = within("both have theirs", both).await;
     let (first, second) = (first.unwrap(), second.unwrap());
     assert_eq!((first.len(), second.len()), (5, 5));
     assert_eq!(first.union(&second).cloned().collect::<BTreeSet<_>>(), set);
