@@ -1,7 +1,8 @@
 /* Loaded into a server ahead of its C library: fdatasync and fsync do first what a file orders.
  *
  * The file named by SYNC_ORDERS holds a number of milliseconds to wait, or the word "fail" for EIO; it is read again
- * at each call, so a running server's disk can become slow, fail and recover. Only the thread that syncs waits. */
+ * at each call, so a running server's disk can become slow, fail and recover. Only the thread that syncs waits, and
+ * only as long as there are orders: a disk that recovers ends the sync that hung. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -9,6 +10,9 @@
 #include <string.h>
 #include <stdio.h>
 #include <time.h>
+#include <unistd.h>
+
+#define STEP_MS 50
 
 static int obey(void)
 {
@@ -25,9 +29,11 @@ static int obey(void)
         return -1;
     }
     long ms = strtol(line, NULL, 10);
-    struct timespec left = { ms / 1000, ms % 1000 * 1000000 };
-    while (ms > 0 && nanosleep(&left, &left) == -1 && errno == EINTR)
-        ;
+    const struct timespec step = { 0, STEP_MS * 1000000 };
+    for (; ms > STEP_MS && access(path, F_OK) == 0; ms -= STEP_MS)
+        nanosleep(&step, NULL);
+    const struct timespec rest = { 0, ms > 0 && ms <= STEP_MS ? ms * 1000000 : 0 };
+    nanosleep(&rest, NULL);
     return 0;
 }
 
