@@ -38,10 +38,8 @@ const HELD_BYTES_MAX: usize = 1 << 20;
 fn session(input: &[u8]) {
     let mut script = Script(input);
     let flags = script.u8();
-    let chroot = if flags & 1 == 0 { String::new() } else { "/app".to_owned() };
     let settings = Settings {
         session_timeout_ms: 1000,
-        chroot,
         frame_len_bytes_max: FRAME_LEN_BYTES_MAX,
         request_len_bytes_max: FRAME_LEN_BYTES_MAX,
         read_only: flags & 2 == 2,
@@ -52,6 +50,7 @@ fn session(input: &[u8]) {
         link: Link::Down,
         sent: VecDeque::new(),
         open: BTreeSet::new(),
+        watches: Vec::new(),
         now_ms: 0,
     };
     let limit = crate::allocation::Limit { per_byte: 64, base_bytes: HELD_BYTES_MAX };
@@ -81,6 +80,8 @@ struct Play {
     sent: VecDeque<(Xid, OpCode)>,
     /// What was submitted and is not complete.
     open: BTreeSet<RequestId>,
+    /// The watches that were asked for and not given up.
+    watches: Vec<WatchRequest>,
     now_ms: u64,
 }
 
@@ -107,8 +108,11 @@ impl Play {
             }
             9 => self.submit_any(script),
             10 => {
-                let odd = script.u8();
-                self.session.retain_watches(|id| id.0 % 3 != u64::from(odd) % 3);
+                let which = usize::from(script.u8());
+                if !self.watches.is_empty() {
+                    let watch = self.watches.swap_remove(which % self.watches.len());
+                    self.session.unwatch(&watch);
+                }
             }
             _ => self.submit(script),
         }
@@ -195,6 +199,7 @@ impl Play {
             kind,
             path: path.to_owned(),
         });
+        self.watches.extend(watch.clone());
         let id = self.session.submit(request, watch);
         assert!(self.open.insert(id), "each request has a name of its own");
     }
@@ -224,7 +229,7 @@ impl Play {
                 Output::Event { event: WatchEvent { path, .. }, .. } => {
                     assert!(path.as_str().is_some(), "an event has a path");
                 }
-                Output::Unwatched(_) | Output::State(_) => {}
+                Output::Gap(_) | Output::Unwatched(_) | Output::State(_) => {}
             }
         }
         assert!(!self.session.state().is_connected() || self.link != Link::Down);
