@@ -92,6 +92,7 @@
 //!
 //! [`session::Session`] is the protocol as a value, without sockets, clocks or tasks; one task drives it.
 
+pub mod bench;
 pub mod client;
 pub mod clock;
 pub mod config;

@@ -4,6 +4,7 @@ use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 use conclave_client::{
+    bench::{self, BenchArguments},
     config::cli::{self as config, ConfigArguments},
     shell::{self, ShellArguments},
 };
@@ -22,12 +23,15 @@ enum Command {
     Shell(ShellArguments),
     /// Keep configuration: plan, apply, look back, roll back, render.
     Config(Box<ConfigArguments>),
+    /// Measure an ensemble under load.
+    Bench(BenchArguments),
 }
 
 fn main() -> ExitCode {
     match CommandLine::parse().command {
         Command::Shell(arguments) => shell::main(arguments, environment()),
         Command::Config(arguments) => config::main(*arguments),
+        Command::Bench(arguments) => bench::main(arguments),
     }
 }
 
