@@ -27,6 +27,8 @@ LOG_TAIL_LINES = 12
 # Below the range from which the system takes the ports of outgoing connections, so that a member
 # that is down finds its port free when it comes back.
 PORTS = range(12000, 30000)
+# Small and quick to start; what is measured is run with others.
+JAVA_OPTIONS = ("-Xmx768m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 ZOOKEEPER_JAR = "/usr/share/java/zookeeper.jar"
 SLF4J_JAR = "/usr/share/java/slf4j-simple.jar"
 
@@ -170,8 +172,9 @@ class Ensemble:
     """All members, started on entering the block; with `cuttable` their links to each other can be cut, with a
     `network` each lives in a namespace of its own."""
 
-    def __init__(self, count, kind="conclave", config=None, cuttable=False, network=None):
+    def __init__(self, count, kind="conclave", config=None, cuttable=False, network=None, java_options=JAVA_OPTIONS):
         self.kind, self.network = kind, network
+        self.java_options = java_options
         self.config = dict(config or {})
         if kind == "conclave":
             self.binary = conclave_binary("conclaved")
@@ -217,8 +220,7 @@ class Ensemble:
         inside = self.network.inside(member.id) if self.network else []
         if self.kind == "conclave":
             return [*inside, self.binary, "--config", member.config_path]
-        return [*inside, self.java, "-Xmx768m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
-                "-cp", f"{SLF4J_JAR}:{ZOOKEEPER_JAR}",
+        return [*inside, self.java, *self.java_options, "-cp", f"{SLF4J_JAR}:{ZOOKEEPER_JAR}",
                 "org.apache.zookeeper.server.quorum.QuorumPeerMain", member.config_path]
 
     def __enter__(self):

@@ -82,7 +82,7 @@ impl Link {
             loop {
                 link.turn(None).await?;
                 if let Some(granted) = wire::take_granted(&mut link.pipe.input) {
-                    return Ok(granted);
+                    return Ok::<_, BenchError>(granted);
                 }
             }
         };
