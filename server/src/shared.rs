@@ -9,6 +9,7 @@ use std::sync::{
 use bytes::Bytes;
 use conclave_protocol::ids::{ServerId, SessionId};
 use dashmap::DashMap;
+use foldhash::fast::RandomState;
 use parking_lot::{Mutex, RwLock};
 
 use crate::{
@@ -41,9 +42,9 @@ pub struct Shared {
     /// Who waits for which change. A watch is armed under a guard of the state.
     pub watches: Watches,
     /// Live connections by number.
-    pub connections: DashMap<ConnId, Arc<Connection>>,
+    pub connections: DashMap<ConnId, Arc<Connection>, RandomState>,
     /// The connection that serves a session here.
-    pub sessions: DashMap<SessionId, ConnId>,
+    pub sessions: DashMap<SessionId, ConnId, RandomState>,
     /// Sessions heard since the owner last asked.
     pub touched: Mutex<Vec<SessionId>>,
     /// Sessions that only this member knows.
@@ -164,8 +165,8 @@ impl Shared {
             state: RwLock::new(State { members: terms.members.clone(), ..State::new(seed) }),
             terms,
             watches: Watches::default(),
-            connections: DashMap::new(),
-            sessions: DashMap::new(),
+            connections: DashMap::default(),
+            sessions: DashMap::default(),
             touched: Mutex::new(Vec::new()),
             locals: Locals::default(),
             limits: RequestLimits::default(),

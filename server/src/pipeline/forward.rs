@@ -7,6 +7,7 @@ use conclave_protocol::{
     opcode::OpCode,
     peer::forward::Forwarded,
 };
+use foldhash::fast::RandomState;
 
 use crate::{lane::Connection, limit::Place};
 
@@ -80,7 +81,7 @@ pub enum Shape {
 /// Who waits for which number.
 #[derive(Debug, Default)]
 pub struct Waiting {
-    waiters: HashMap<u64, Waiter>,
+    waiters: HashMap<u64, Waiter, RandomState>,
 }
 
 impl Waiting {

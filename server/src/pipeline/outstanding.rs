@@ -12,6 +12,7 @@ use conclave_protocol::{
     path,
     txn::Owner,
 };
+use foldhash::fast::RandomState;
 
 use super::{overlay::Overlay, quota::Quotas};
 use crate::{session::Session, state::State};
@@ -54,16 +55,16 @@ struct SessionRecord {
 pub struct Outstanding {
     pub(super) znodes: Overlay<Option<Future>>,
     pub(super) quotas: Quotas,
-    sessions: HashMap<SessionId, SessionRecord>,
-    /// What each prepared and not yet applied txn touches, oldest first.
+    sessions: HashMap<SessionId, SessionRecord, RandomState>,
+    /// How much each prepared and not yet applied txn touches, oldest first.
     in_flight: VecDeque<Touches>,
     current_session: Option<SessionId>,
 }
 
 #[derive(Debug)]
 struct Touches {
-    znodes: Vec<String>,
-    quotas: Vec<String>,
+    znodes: usize,
+    quotas: usize,
     session: Option<SessionId>,
 }
 
@@ -86,7 +87,7 @@ impl Outstanding {
             child_count: node.child_count(),
             owner: node.owner(),
             data_len: node.data_len(),
-            acl: node.acl().into(),
+            acl: node.shared_acl(),
         })
     }
 

@@ -1,13 +1,21 @@
 //! Values as they will be when everything in flight is applied, laid over those of the state.
 
-use std::collections::HashMap;
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+};
+
+use foldhash::fast::RandomState;
 
 /// Values by path, each for as long as a txn that sets it is in flight.
 #[derive(Debug)]
 pub(super) struct Overlay<T> {
-    records: HashMap<String, Record<T>>,
+    /// A path is kept once, however often it is in flight.
+    records: HashMap<Arc<str>, Record<T>, RandomState>,
     /// What the txn being prepared has set, with the value before it: undone when it is refused.
-    current: Vec<(String, Option<T>)>,
+    current: Vec<(Arc<str>, Option<T>)>,
+    /// The paths that prepared txns have set, oldest first.
+    prepared: VecDeque<Arc<str>>,
 }
 
 #[derive(Debug)]
@@ -19,7 +27,7 @@ struct Record<T> {
 
 impl<T> Default for Overlay<T> {
     fn default() -> Self {
-        Self { records: HashMap::new(), current: Vec::new() }
+        Self { records: HashMap::default(), current: Vec::new(), prepared: VecDeque::new() }
     }
 }
 
@@ -36,22 +44,22 @@ impl<T: Clone> Overlay<T> {
 
     /// Iterates over all that is in flight, in no order.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &T)> {
-        self.records.iter().map(|(path, record)| (path.as_str(), &record.value))
+        self.records.iter().map(|(path, record)| (&**path, &record.value))
     }
 
     /// Sets a value for the txn being prepared and those behind it.
     pub(super) fn set(&mut self, path: &str, value: T) {
-        let before = match self.records.get_mut(path) {
-            Some(record) => {
-                record.in_flight += 1;
-                Some(std::mem::replace(&mut record.value, value))
-            }
-            None => {
-                self.records.insert(path.to_owned(), Record { in_flight: 1, value });
-                None
-            }
-        };
-        self.current.push((path.to_owned(), before));
+        if let Some((path, _)) = self.records.get_key_value(path) {
+            let path = path.clone();
+            let record = self.records.get_mut(&path).expect("found just now");
+            record.in_flight += 1;
+            let before = std::mem::replace(&mut record.value, value);
+            self.current.push((path, Some(before)));
+        } else {
+            let path: Arc<str> = Arc::from(path);
+            self.records.insert(path.clone(), Record { in_flight: 1, value });
+            self.current.push((path, None));
+        }
     }
 
     /// Takes back what the txn being prepared has set.
@@ -70,14 +78,16 @@ impl<T: Clone> Overlay<T> {
         }
     }
 
-    /// Ends the preparation of a txn and returns the paths it set, for [`Self::applied`].
-    pub(super) fn prepared(&mut self) -> Vec<String> {
-        self.current.drain(..).map(|(path, _)| path).collect()
+    /// Ends the preparation of a txn and returns how much it has set, for [`Self::applied`].
+    pub(super) fn prepared(&mut self) -> usize {
+        let count = self.current.len();
+        self.prepared.extend(self.current.drain(..).map(|(path, _)| path));
+        count
     }
 
-    /// Notes that a txn is applied that set these.
-    pub(super) fn applied(&mut self, paths: Vec<String>) {
-        for path in paths {
+    /// Notes that the oldest txn in flight is applied, which has set so much.
+    pub(super) fn applied(&mut self, count: usize) {
+        for path in self.prepared.drain(..count) {
             let record = self.records.get_mut(&path).expect("in flight until now");
             record.in_flight -= 1;
             if record.in_flight == 0 {

@@ -281,15 +281,15 @@ impl Stage<'_> {
 
     fn create(&mut self, create: &Create, wanted: Wanted) -> Result<Change, ErrorCode> {
         let mode = self.mode(create.flags, wanted)?;
-        let path = present(&create.path)?;
-        let parent_path = parent_of(&path)?;
+        let asked = present(&create.path)?;
+        let parent_path = parent_of(&asked)?;
         let acl = acl::resolve(create.acl.as_deref(), self.identities)?;
         let mut parent = self.find(parent_path)?;
         self.check_perms(&parent, Perms::CREATE)?;
         let path = if mode.is_sequential {
-            format!("{path}{:0width$}", parent.created, width = SEQUENCE_DIGITS)
+            format!("{asked}{:0width$}", parent.created, width = SEQUENCE_DIGITS)
         } else {
-            path.clone()
+            asked
         };
         path::validate(&path).map_err(|_| ErrorCode::BadArguments)?;
         if self.outstanding.znode(self.state, &path).is_some() {
@@ -307,6 +307,8 @@ impl Stage<'_> {
         parent.child_count += 1;
         let parent_created = parent.created;
         let parent_path = path::parent(&path).expect("a validated path below the root");
+        // Most lists are their parents' own.
+        let shared = if *parent.acl == acl[..] { parent.acl.clone() } else { Arc::from(&acl[..]) };
         self.outstanding.set_znode(parent_path, Some(parent));
         let future = Future {
             version: 0,
@@ -315,7 +317,7 @@ impl Stage<'_> {
             child_count: 0,
             owner: mode.owner,
             data_len,
-            acl: Arc::from(&acl[..]),
+            acl: shared,
         };
         self.outstanding.set_znode(&path, Some(future));
         self.change_quota(&path, PartChange::Created(data.as_deref().unwrap_or_default()));

@@ -52,13 +52,13 @@ impl Quotas {
         self.counted.clear();
     }
 
-    pub(super) fn prepared(&mut self) -> Vec<String> {
+    pub(super) fn prepared(&mut self) -> usize {
         assert!(self.counted.is_empty(), "what was counted is in the txn");
         self.overlay.prepared()
     }
 
-    pub(super) fn applied(&mut self, paths: Vec<String>) {
-        self.overlay.applied(paths);
+    pub(super) fn applied(&mut self, count: usize) {
+        self.overlay.applied(count);
     }
 
     fn find(&self, state: &State, covered: &str) -> Quota {

@@ -4,11 +4,12 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use conclave_protocol::ids::SessionId;
+use foldhash::fast::RandomState;
 
 /// Deadlines of the open sessions.
 #[derive(Clone, Debug, Default)]
 pub struct Tracker {
-    sessions: HashMap<SessionId, Deadline>,
+    sessions: HashMap<SessionId, Deadline, RandomState>,
     by_deadline: BTreeSet<(u64, SessionId)>,
     /// Heard since time was last told. When that was is not known, so their time counts from when
     /// it is told next: later than they were heard, never earlier.

@@ -7,12 +7,13 @@ use conclave_protocol::{
     acl::{Acl, Identity},
     text::Text,
 };
+use foldhash::fast::RandomState;
 
 /// Lists by number, with how many znodes have each.
 #[derive(Debug, Default)]
 pub(super) struct AclTable {
     lists: Vec<Option<(Arc<[Acl]>, u32)>>,
-    numbers: HashMap<Arc<[Acl]>, u32>,
+    numbers: HashMap<Arc<[Acl]>, u32, RandomState>,
     free: Vec<u32>,
 }
 

@@ -1,5 +1,7 @@
 //! A look at one znode.
 
+use std::sync::Arc;
+
 use conclave_protocol::{acl::Acl, stat::Stat, txn::Owner};
 
 use super::{Tree, znode::Znode};
@@ -25,6 +27,11 @@ impl<'t> Node<'t> {
     /// Returns who may do what.
     pub fn acl(&self) -> &'t [Acl] {
         self.tree.acls.get(self.znode.acl)
+    }
+
+    /// Returns who may do what, to be kept.
+    pub fn shared_acl(&self) -> Arc<[Acl]> {
+        self.tree.acls.get(self.znode.acl).clone()
     }
 
     /// Returns what keeps it.
