@@ -194,6 +194,10 @@ pub enum Then {
 struct Outbox {
     bytes: BytesMut,
     is_closing: bool,
+    /// Whether its reader is at work, and will write what comes of it.
+    is_corked: bool,
+    /// Whether somebody writes what was taken out: nobody else may, or it would come out of order.
+    is_being_written: bool,
     traffic: Traffic,
 }
 
@@ -442,11 +446,14 @@ impl Connection {
             outbox.is_closing = true;
             outbox.bytes = BytesMut::new();
         }
+        let is_corked = outbox.is_corked;
         drop(outbox);
         if is_over {
             self.cancelled.cancel();
         }
-        self.ready.notify_one();
+        if !is_corked {
+            self.ready.notify_one();
+        }
     }
 
     /// Ends the connection once all that is queued is written.
@@ -459,6 +466,58 @@ impl Connection {
     /// Lets nothing more be queued; what is may still be written.
     pub fn seal(&self) {
         self.outbox.lock().is_closing = true;
+    }
+
+    /// Keeps its writer asleep: whoever admits requests writes what comes of them, by [`Self::uncork`].
+    pub fn cork(&self) {
+        self.outbox.lock().is_corked = true;
+    }
+
+    /// Takes what waits to be written, and is to be given to [`Self::end_write`]; `None` when there is nothing to
+    /// be written by the caller.
+    pub fn uncork(&self) -> Option<BytesMut> {
+        let mut outbox = self.outbox.lock();
+        outbox.is_corked = false;
+        if outbox.is_being_written {
+            return None;
+        }
+        if outbox.bytes.is_empty() {
+            let is_closing = outbox.is_closing;
+            drop(outbox);
+            if is_closing {
+                self.ready.notify_one();
+            }
+            return None;
+        }
+        outbox.is_being_written = true;
+        Some(std::mem::take(&mut outbox.bytes))
+    }
+
+    /// Takes what waits to be written, and whether that is the last. What is not empty is to be written, and then
+    /// given to [`Self::end_write`]; meanwhile nobody else gets anything.
+    pub fn begin_write(&self) -> (BytesMut, bool) {
+        let mut outbox = self.outbox.lock();
+        if outbox.is_corked || outbox.is_being_written {
+            return (BytesMut::new(), false);
+        }
+        outbox.is_being_written = !outbox.bytes.is_empty();
+        (std::mem::take(&mut outbox.bytes), outbox.is_closing)
+    }
+
+    /// Ends a write; `rest` is what could not be written, and comes before all else.
+    pub fn end_write(&self, mut rest: BytesMut) {
+        let mut outbox = self.outbox.lock();
+        assert!(outbox.is_being_written, "ended as often as begun");
+        outbox.is_being_written = false;
+        if !rest.is_empty() {
+            rest.extend_from_slice(&outbox.bytes);
+            outbox.bytes = rest;
+        }
+        let has_more = !outbox.bytes.is_empty() || outbox.is_closing;
+        drop(outbox);
+        if has_more {
+            self.ready.notify_one();
+        }
     }
 
     /// Takes what waits to be written, and whether that is the last.

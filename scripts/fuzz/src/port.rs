@@ -1,10 +1,5 @@
 //! The client port's own splitter, which skips what is too long instead of closing the connection.
 
-use std::{
-    pin::pin,
-    task::{Context, Poll, Waker},
-};
-
 use bytes::Bytes;
 use conclave_server::net::frames::{Frames, Next};
 
@@ -16,8 +11,8 @@ pub const FRAMES: Target = Target { name: "port_frames", run: frames, seeds: cli
 /// Longest frame of the target.
 const FRAME_LEN_BYTES_MAX: usize = 64;
 
-/// A read makes room for 16 KiB, and the buffer for twice as much.
-const LIMIT: Limit = Limit { per_byte: 4, base_bytes: 64 << 10 };
+/// What has come is kept once, in a buffer that grows by doubling.
+const LIMIT: Limit = Limit { per_byte: 4, base_bytes: 4 << 10 };
 
 fn frames(input: &[u8]) {
     let Some((piece, stream)) = input.split_first() else { return };
@@ -29,13 +24,8 @@ fn frames(input: &[u8]) {
 /// Returns what is found, until an error.
 fn split(stream: &[u8], piece: usize) -> (Vec<Next>, bool) {
     let (mut frames, mut found) = (Frames::default(), Vec::new());
-    for mut piece in stream.chunks(piece) {
-        LIMIT.hold(stream.len(), || {
-            let read = pin!(frames.read(&mut piece));
-            let is_more = read.poll(&mut Context::from_waker(Waker::noop()));
-            assert_eq!(is_more, Poll::Ready(true), "what is in memory is there at once");
-        });
-        assert!(piece.is_empty(), "a read takes what fits into its room");
+    for piece in stream.chunks(piece) {
+        LIMIT.hold(stream.len(), || frames.push(piece));
         loop {
             match LIMIT.hold(stream.len(), || frames.next(FRAME_LEN_BYTES_MAX)) {
                 Ok(Next::Nothing) => break,

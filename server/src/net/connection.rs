@@ -2,22 +2,21 @@
 //! outbox. The rest of the member sees only the [`Connection`].
 
 use std::{
-    net::SocketAddr,
+    io,
+    net::{Shutdown, SocketAddr},
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes, BytesMut};
 use conclave_protocol::{
     frame::{self, FrameError, Word},
     ids::{Password, SessionId},
 };
-use tokio::{
-    io::AsyncWriteExt,
-    net::{
-        TcpStream,
-        tcp::{OwnedReadHalf, OwnedWriteHalf},
-    },
+use socket2::SockRef;
+use tokio::net::{
+    TcpStream,
+    tcp::{OwnedReadHalf, OwnedWriteHalf},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -67,9 +66,11 @@ pub async fn serve(
     let connection = Arc::new(connection);
     shared.metrics.connections_opened.increment(1);
     let (reading, writing) = socket.into_split();
-    let writer = tokio::spawn(write(connection.clone(), writing, handle.shared.clone()));
+    let writing = Arc::new(writing);
+    let writer = tokio::spawn(write(connection.clone(), writing.clone(), handle.shared.clone()));
     let mut reader = Reader {
         socket: reading,
+        writing,
         frames: Frames::default(),
         connection: connection.clone(),
         handle: handle.clone(),
@@ -97,37 +98,70 @@ pub async fn serve(
 }
 
 /// Writes what is queued until the connection is cancelled or its last frame is out.
-async fn write(connection: Arc<Connection>, mut socket: OwnedWriteHalf, shared: Arc<Shared>) {
+async fn write(connection: Arc<Connection>, socket: Arc<OwnedWriteHalf>, shared: Arc<Shared>) {
+    let cancelled = connection.cancelled.cancelled();
+    tokio::pin!(cancelled);
     loop {
-        let (bytes, is_last) = connection.take_outbox();
+        let (mut bytes, is_last) = connection.begin_write();
         if bytes.is_empty() {
             if is_last {
                 break;
             }
             tokio::select! {
                 () = connection.ready.notified() => continue,
-                () = connection.cancelled.cancelled() => break,
+                () = &mut cancelled => break,
             }
         }
-        tokio::select! {
-            written = socket.write_all(&bytes) => if written.is_err() { break },
-            () = connection.cancelled.cancelled() => break,
-            () = last_chance(&connection) => break,
+        if write_now(&socket, &mut bytes).is_err() {
+            break;
+        }
+        if !bytes.is_empty() {
+            tokio::select! {
+                written = write_all(&socket, &mut bytes) => if written.is_err() { break },
+                () = &mut cancelled => break,
+                () = last_chance(&connection) => break,
+            }
         }
         if connection.is_held() {
             // Its pings are not read, but it takes its answers.
             shared.touch(&connection);
         }
+        connection.end_write(bytes);
         connection.shorter.notify_one();
-        if connection.take_stall() {
-            let state = shared.state.read();
-            reply::drain(&connection, &state, &shared.watches);
-        }
+        answer_stalled(&connection, &shared);
     }
     // Before the client can see the end: with it go its watches.
     shared.drop_connection(&connection);
     // Best effort: the other side may have gone.
-    drop(socket.shutdown().await);
+    drop(SockRef::from(AsRef::<TcpStream>::as_ref(&*socket)).shutdown(Shutdown::Write));
+}
+
+/// Writes what the socket takes at once, and leaves the rest.
+fn write_now(socket: &OwnedWriteHalf, bytes: &mut BytesMut) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match socket.try_write(bytes) {
+            Ok(count) => bytes.advance(count),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+async fn write_all(socket: &OwnedWriteHalf, bytes: &mut BytesMut) -> io::Result<()> {
+    while !bytes.is_empty() {
+        socket.writable().await?;
+        write_now(socket, bytes)?;
+    }
+    Ok(())
+}
+
+/// Goes on with reads for whose answers there was no room.
+fn answer_stalled(connection: &Connection, shared: &Shared) {
+    if connection.take_stall() {
+        let state = shared.state.read();
+        reply::drain(connection, &state, &shared.watches);
+    }
 }
 
 /// Ends when a client has not taken its last bytes for as long as it may.
@@ -138,6 +172,7 @@ async fn last_chance(connection: &Connection) {
 
 struct Reader {
     socket: OwnedReadHalf,
+    writing: Arc<OwnedWriteHalf>,
     frames: Frames,
     connection: Arc<Connection>,
     handle: Handle,
@@ -291,7 +326,9 @@ impl Reader {
         let mut frames = frames.into_iter();
         loop {
             let mut submissions: Vec<Submission> = Vec::new();
+            self.connection.cork();
             let admitted = admit::admit(shared, &self.connection, &mut frames, &mut submissions);
+            self.write_answers();
             if !submissions.is_empty() && !self.handle.submit(submissions).await {
                 return false;
             }
@@ -305,6 +342,17 @@ impl Reader {
             if shared.gate.has_permits() {
                 self.wait_for_permit().await;
             }
+        }
+    }
+
+    /// Writes what was answered at once, without waking the writer for it; what the socket does not take is the
+    /// writer's.
+    fn write_answers(&self) {
+        if let Some(mut bytes) = self.connection.uncork() {
+            // Whoever writes next meets the same error.
+            drop(write_now(&self.writing, &mut bytes));
+            self.connection.end_write(bytes);
+            answer_stalled(&self.connection, &self.handle.shared);
         }
     }
 
@@ -386,7 +434,7 @@ impl Reader {
     }
 
     async fn read_more(&mut self) -> bool {
-        self.frames.read(&mut self.socket).await
+        self.frames.read(&self.socket).await
     }
 }
 

@@ -1,18 +1,26 @@
 //! From a client's bytes to its frames, and past those that are too long.
 
+use std::{cell::RefCell, io};
+
 use bytes::{Buf, Bytes, BytesMut};
 use conclave_protocol::{
     frame::{self, FrameError},
     request::RequestHeader,
 };
-use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::net::tcp::OwnedReadHalf;
 
 /// Bytes by which a frame may be too long and is still skipped, so that its client keeps its connection;
 /// beyond, the length is no length.
 pub const SKIPPED_LEN_BYTES_MAX: usize = 64 << 20;
 
-/// Bytes read from a socket at a time.
-const READ_LEN_BYTES: usize = 16 << 10;
+/// Bytes read from a socket at a time, at most.
+const READ_LEN_BYTES: usize = 64 << 10;
+
+thread_local! {
+    /// What has just been read, until it is copied to where it is kept: so a connection that says nothing has no
+    /// buffer, and what it said takes no more room than it needs.
+    static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_LEN_BYTES].into());
+}
 
 const PREFIX_LEN_BYTES: usize = 4;
 
@@ -37,9 +45,31 @@ pub struct Frames {
 
 impl Frames {
     /// Reads what has come; returns false at the end.
-    pub async fn read(&mut self, socket: &mut (impl AsyncRead + Unpin)) -> bool {
-        self.buffer.reserve(READ_LEN_BYTES);
-        matches!(socket.read_buf(&mut self.buffer).await, Ok(count) if count > 0)
+    pub async fn read(&mut self, socket: &OwnedReadHalf) -> bool {
+        if self.buffer.is_empty() {
+            // Lets go of what its frames were cut from.
+            self.buffer = BytesMut::new();
+        }
+        loop {
+            if socket.readable().await.is_err() {
+                return false;
+            }
+            let read = SCRATCH.with_borrow_mut(|scratch| {
+                let count = socket.try_read(scratch)?;
+                self.push(&scratch[..count]);
+                io::Result::Ok(count)
+            });
+            match read {
+                Ok(count) => return count > 0,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(_) => return false,
+            }
+        }
+    }
+
+    /// Takes what has been read.
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.buffer.extend_from_slice(bytes);
     }
 
     /// Gives access to the bytes that are no frames: those of a four-letter word.
