@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// Bytes of delivered txns kept for members that were away, at most.
-const WINDOW_LEN_BYTES: usize = 64 << 20;
+const WINDOW_LEN_BYTES: usize = 16 << 20;
 
 /// Ticks that a leader's disk may take for a sync while a quorum's disks take less.
 const SLOW_DISK_TICKS: u32 = 2;
