@@ -9,6 +9,9 @@ use clap::Parser;
 
 use self::command_line::{CommandLine, LogFormat};
 
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     let command_line = CommandLine::parse();
     start_log(command_line.log_format());
