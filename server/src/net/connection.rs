@@ -452,3 +452,21 @@ fn draw_password() -> Option<Password> {
     getrandom::fill(&mut bytes).ok()?;
     Some(Password(bytes))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn len_bytes<A, B, C, F: Future>(_: impl Fn(A, B, C) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn a_silent_connection_is_small() {
+        let reader = len_bytes(|a, b, handle| serve(a, b, handle, CancellationToken::new()));
+        let writer = len_bytes(write);
+        let connection = size_of::<Connection>();
+        println!("reader {reader}, writer {writer}, connection {connection}");
+        assert!(reader + writer + connection <= 3000, "{reader} + {writer} + {connection}");
+    }
+}
