@@ -27,6 +27,8 @@ pub(super) struct Leading {
     pub(super) tracker: Tracker,
     /// Encoded txns, until the next flush.
     pub(super) proposals: Vec<Bytes>,
+    /// Where a txn is encoded before it is copied into what it needs; reused.
+    encoded: Vec<u8>,
     confirmations: Confirmations,
     next_token: u64,
     since_ms: u64,
@@ -46,6 +48,7 @@ impl Leading {
             outstanding: Outstanding::default(),
             tracker,
             proposals: Vec::new(),
+            encoded: Vec::new(),
             confirmations: Confirmations::new(),
             next_token: 1,
             since_ms: now_ms,
@@ -72,10 +75,10 @@ impl Leading {
     }
 
     pub(super) fn propose(&mut self, txn: &Txn, figures: &Figures) {
-        let mut bytes = Vec::new();
-        txn.encode(&mut bytes);
-        figures.note_proposal(bytes.len() as u64);
-        self.proposals.push(bytes.into());
+        self.encoded.clear();
+        txn.encode(&mut self.encoded);
+        figures.note_proposal(self.encoded.len() as u64);
+        self.proposals.push(Bytes::copy_from_slice(&self.encoded));
     }
 }
 
