@@ -216,6 +216,7 @@ fn zab_propose(rounds: u64) {
         observers: [].into(),
         init_limit_ticks: 10,
         sync_limit_ticks: 10,
+        slow_disk_ticks: u32::MAX,
         heartbeat_ticks: 1,
         election_settle_ticks: 0,
         window_entries_max: 10_000,

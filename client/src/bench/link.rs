@@ -74,7 +74,10 @@ impl Link {
         let (host, port) = &plan.hosts[index % plan.hosts.len()];
         let name = format!("{host}:{port}");
         let lost = |source| BenchError::Socket { host: name.clone(), source };
-        let socket = net::dial(host, *port, OPEN_MS_MAX).await.map_err(lost)?;
+        let dialled =
+            tokio::time::timeout(Duration::from_millis(OPEN_MS_MAX), net::tcp(host, *port));
+        let late = |_| Err(io::ErrorKind::TimedOut.into());
+        let socket = dialled.await.unwrap_or_else(late).map_err(lost)?;
         let pipe = Pipe::default();
         let mut link = Self { pipe, socket, host: name.clone(), read_len_bytes };
         wire::put_connect(&mut link.pipe.out, plan.timeout_ms as i32);
