@@ -23,7 +23,7 @@ use conclave_protocol::{
 
 use crate::{Target, script::Script, transcript};
 
-/// A script of what happens to a session: see [`Play::step`].
+/// A script of what happens to a session: see `Play::step`.
 pub const SESSION: Target = Target { name: "client_session", run: session, seeds: session_seeds };
 
 /// Steps of one script.
