@@ -238,19 +238,21 @@ impl Play {
     /// Reads what the session writes, as a server would.
     fn written(&mut self, bytes: Bytes) {
         let mut buffer = BytesMut::from(bytes);
-        let frame = decode_frame(&mut buffer, usize::MAX).expect("it is a frame");
-        let frame = frame.expect("it is a whole frame");
-        assert!(!buffer.has_remaining(), "it is one frame");
-        if self.link == Link::Greeting {
-            ConnectRequest::decode(frame).expect("it greets");
-            self.link = Link::Up;
-            return;
+        while buffer.has_remaining() {
+            let frame = decode_frame(&mut buffer, usize::MAX).expect("it is a frame");
+            let frame = frame.expect("it is a whole frame");
+            if self.link == Link::Greeting {
+                ConnectRequest::decode(frame).expect("it greets");
+                assert!(!buffer.has_remaining(), "it asks nothing before it is greeted");
+                self.link = Link::Up;
+                return;
+            }
+            let mut reader = Reader::new(frame);
+            let header = RequestHeader::decode(&mut reader).expect("a request has a header");
+            let opcode = OpCode::from_wire(header.opcode).expect("it asks what there is");
+            Request::decode(opcode, reader.into_rest()).expect("it asks it properly");
+            self.sent.push_back((header.xid, opcode));
         }
-        let mut reader = Reader::new(frame);
-        let header = RequestHeader::decode(&mut reader).expect("a request has a header");
-        let opcode = OpCode::from_wire(header.opcode).expect("it asks what there is");
-        Request::decode(opcode, reader.into_rest()).expect("it asks it properly");
-        self.sent.push_back((header.xid, opcode));
     }
 
     /// Ends the session: nothing stays without an answer.
