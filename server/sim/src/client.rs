@@ -39,7 +39,7 @@ const FRAME_LEN_BYTES_MAX: usize = 1 << 20;
 const TIMEOUT_MS: i32 = 6000;
 
 /// A client that hears nothing for this long looks for another member, in microseconds.
-const PATIENCE_US: u64 = 4_000_000;
+pub(crate) const PATIENCE_US: u64 = 4_000_000;
 
 /// A client that asks nothing for this long pings, in microseconds.
 const PING_AFTER_US: u64 = 1_500_000;

@@ -26,6 +26,9 @@ pub(crate) enum Mend {
     Flap(Way, u32),
 }
 
+/// How long a process stands still, at most, in microseconds.
+pub(crate) const PAUSE_US_MAX: u64 = 8_000_000;
+
 impl World {
     pub(crate) fn note_fault(&mut self) {
         let range = self.scenario.fault_every_ms.clone();
@@ -118,7 +121,7 @@ impl World {
                 self.note(in_us, Happening::Mend(Mend::Speed(way)));
             }
             Fault::Pause => {
-                let until_us = self.now_us + self.draw_us(100, 8000);
+                let until_us = self.now_us + self.draw_us(100, PAUSE_US_MAX / 1000);
                 self.machines.get_mut(&id).expect("a member").paused_until_us = until_us;
             }
             Fault::ClockJump => {

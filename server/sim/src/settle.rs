@@ -6,7 +6,8 @@ use conclave_protocol::ids::ServerId;
 use conclave_zab::Role;
 
 use crate::{
-    client::Client,
+    client::{Client, PATIENCE_US},
+    faults::PAUSE_US_MAX,
     machine::Machine,
     plan::SYNC_LIMIT_TICKS,
     scenario::Fault,
@@ -19,6 +20,10 @@ const LIVENESS_US: u64 = 4 * SYNC_LIMIT_TICKS as u64 * TICK_US;
 
 /// Virtual time in which all members must have become equal then, in microseconds.
 const SETTLE_US: u64 = 60_000_000;
+
+/// Virtual time after which nobody feels a fault any more, in microseconds: the longest pause of a process,
+/// whose work was put off to its end, and then the patience of a client.
+const REST_US: u64 = PAUSE_US_MAX + PATIENCE_US;
 
 impl World {
     /// The faults stop: everyone comes back, writes are acknowledged, members become equal.
@@ -40,12 +45,13 @@ impl World {
         );
         self.report.recovery_ms = (self.now_us - since_us) / 1000;
         self.mend_all(None);
-        if self.scenario.faults.contains(&Fault::GrayDisk)
-            && self.scenario.voters > 1
-            && self.run_until(self.now_us + SETTLE_US, |world| world.all_follow())
-            && self.machines.values().all(Machine::is_whole)
-        {
-            self.promise_of_gray_disks();
+        if self.scenario.faults.contains(&Fault::GrayDisk) && self.scenario.voters > 1 {
+            self.run_until(self.now_us + REST_US, |_| false);
+            if self.run_until(self.now_us + SETTLE_US, |world| world.all_follow())
+                && self.machines.values().all(Machine::is_whole)
+            {
+                self.promise_of_gray_disks();
+            }
         }
         self.is_quiet = true;
         let until_us = self.now_us + SETTLE_US;
