@@ -92,3 +92,33 @@ unsafe impl GlobalAlloc for Counting {
         unsafe { System.realloc(place, layout, len) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: Limit = Limit { per_byte: 2, base_bytes: 1000 };
+
+    #[test]
+    fn what_is_freed_again_counts_only_while_it_is_held() {
+        let piece = || Vec::<u8>::with_capacity(1000).capacity();
+        assert_eq!(LIMIT.hold(10, || piece() + piece()), 2000);
+    }
+
+    #[test]
+    #[should_panic(expected = "1021 bytes were allocated for an input of 10, which allows 1020")]
+    fn a_byte_more_than_allowed_is_noticed() {
+        LIMIT.hold(10, || drop(Vec::<u8>::with_capacity(1021)));
+    }
+
+    /// A vector that grows lets go of the smaller one: what is held then counts as well.
+    #[test]
+    #[should_panic(expected = "were allocated")]
+    fn what_grows_is_noticed() {
+        LIMIT.hold(10, || {
+            let mut bytes = Vec::with_capacity(500);
+            bytes.resize(1021, 7_u8);
+            bytes
+        });
+    }
+}
