@@ -135,6 +135,12 @@ impl Engine {
         if is_given_up {
             return self.give_up_leader(out);
         }
+        if matches!(learning.stage, Stage::Following { .. }) && self.is_disk_stuck() {
+            // Its clients would wait for their writes, and read what is old, for as long as that takes. It
+            // joins again at once, and serves when its disk has ended what it is at.
+            return self.look(out);
+        }
+        let Phase::Learning(learning) = &mut self.phase else { return };
         if learning.stage == Stage::Discovery && tick >= learning.retell_at {
             learning.retell_at = tick + RETELL_TICKS;
             self.tell_leader(out);

@@ -257,6 +257,26 @@ fn a_leader_whose_disk_alone_is_slow_is_replaced_and_not_elected_again_at_once()
 }
 
 #[test]
+fn a_follower_whose_disk_hangs_serves_nobody_until_it_ends_what_it_is_at() {
+    let mut world = established(3);
+    let leader = world.leader().unwrap();
+    let follower = world.ids().into_iter().find(|id| *id != leader).unwrap();
+    world.member_mut(follower).is_stalled = true;
+    let txn = world.checker_mut().next_txn();
+    world.propose(leader, vec![txn]);
+    world.run(2 * config(3, 0).sync_limit_ticks);
+    assert_eq!(world.member(follower).engine.as_ref().unwrap().role(), Role::Looking);
+    assert_eq!(world.leader(), Some(leader));
+    world.member_mut(follower).is_stalled = false;
+    world.run(20);
+    assert!(matches!(
+        world.member(follower).engine.as_ref().unwrap().role(),
+        Role::Following { .. }
+    ));
+    assert!(world.is_even());
+}
+
+#[test]
 fn where_all_disks_are_slow_the_leader_stays() {
     let mut world = established(3);
     let leader = world.leader().unwrap();
