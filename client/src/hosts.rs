@@ -39,8 +39,9 @@ impl ConnectString {
 fn parse_host(text: &str) -> Option<(String, u16)> {
     let (host, port) = match text.strip_prefix('[') {
         Some(bracketed) => {
-            let (host, rest) = bracketed.split_once(']')?;
-            (host, rest.strip_prefix(':'))
+            let (host, rest) = bracketed.split_once(']').filter(|(host, _)| host.contains(':'))?;
+            let port = if rest.is_empty() { None } else { Some(rest.strip_prefix(':')?) };
+            (host, port)
         }
         None => match text.split_once(':') {
             Some((host, port)) => (host, Some(port)),
@@ -48,7 +49,7 @@ fn parse_host(text: &str) -> Option<(String, u16)> {
         },
     };
     let port = port.map_or(Some(PORT_DEFAULT), |port| port.parse().ok())?;
-    (!host.is_empty()).then(|| (host.to_owned(), port))
+    (!host.is_empty() && !host.contains(['[', ']'])).then(|| (host.to_owned(), port))
 }
 
 /// Rest after all hosts were tried in vain, in milliseconds: first and longest.
@@ -149,7 +150,10 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused() {
-        for text in ["", ",", "a:x", "a:99999", ":1", "a,,b", "a/./b", "[::1"] {
+        for text in [
+            "", ",", "a:x", "a:99999", ":1", "a,,b", "a/./b", "[::1", "[[]]", "[::1]x", "[::1]80",
+            "[a]:1", "a]:1",
+        ] {
             assert!(ConnectString::parse(text).is_err(), "{text:?}");
         }
     }
